@@ -51,6 +51,10 @@ type AccountView struct {
 	ID       []byte
 	Metadata Metadata
 	Created  bool // this command created it
+
+	// Outside is the total of a world account, whose Account is otherwise zero but
+	// for its Currency; nil for every other account.
+	Outside *Int128
 }
 
 // Direction is the side of a posting: how posted changed.
