@@ -1,0 +1,167 @@
+package raftfsm
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+func newLoopback(t *testing.T) *Transport {
+	t.Helper()
+	tr, err := NewTransport(TransportConfig{BindAddr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tr.Close() })
+	return tr
+}
+
+// heartbeat has the shape by which raft's transport tells a heartbeat.
+func heartbeat(from raft.Transport) *raft.AppendEntriesRequest {
+	return &raft.AppendEntriesRequest{
+		RPCHeader: raft.RPCHeader{
+			ProtocolVersion: raft.ProtocolVersionMax,
+			ID:              []byte("leader"),
+			Addr:            from.EncodePeer("leader", from.LocalAddr()),
+		},
+		Term:   3,
+		Leader: from.EncodePeer("leader", from.LocalAddr()),
+	}
+}
+
+// route sends a heartbeat to tr and says by which way it arrived.
+func route(t *testing.T, to raft.Transport) string {
+	t.Helper()
+	from := newLoopback(t)
+	arrived := make(chan string, 2)
+	answer := func(way string, rpc raft.RPC) {
+		arrived <- way
+		rpc.Respond(&raft.AppendEntriesResponse{Term: 3, Success: true}, nil)
+	}
+	to.SetHeartbeatHandler(func(rpc raft.RPC) { answer("fast path", rpc) })
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case rpc := <-to.Consumer():
+			answer("consumer", rpc)
+		case <-stop:
+		}
+	}()
+	var resp raft.AppendEntriesResponse
+	err := from.AppendEntries("follower", to.LocalAddr(), heartbeat(from), &resp)
+	close(stop)
+	<-done
+	if err != nil || !resp.Success {
+		t.Fatalf("heartbeat: %+v, %v", resp, err)
+	}
+	return <-arrived
+}
+
+func TestHeartbeatsTakeTheMainLoop(t *testing.T) {
+	if way := route(t, newLoopback(t)); way != "consumer" {
+		t.Errorf("heartbeat arrived by the %s, want the consumer", way)
+	}
+
+	// The control: raft's own transport, on the same wire, takes the fast path.
+	plain, err := raft.NewTCPTransport("127.0.0.1:0", nil, 1, time.Second, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.CloseStreams()
+	defer plain.Close()
+	if way := route(t, plain); way != "fast path" {
+		t.Errorf("raft's transport no longer has a fast path (%s): drop the wrapper", way)
+	}
+}
+
+func TestTransportKeepsWhatRaftAsksFor(t *testing.T) {
+	a, b := newLoopback(t), newLoopback(t)
+	var tr raft.Transport = a
+	pre, ok := tr.(raft.WithPreVote)
+	if !ok {
+		t.Fatal("no pre-vote: raft would turn it off")
+	}
+	go func() {
+		rpc := <-b.Consumer()
+		rpc.Respond(&raft.RequestPreVoteResponse{Term: 5, Granted: true}, nil)
+	}()
+	var resp raft.RequestPreVoteResponse
+	if err := pre.RequestPreVote("b", b.LocalAddr(), &raft.RequestPreVoteRequest{Term: 5}, &resp); err != nil || !resp.Granted {
+		t.Errorf("pre-vote: %+v, %v", resp, err)
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Errorf("second close: %v", err)
+	}
+}
+
+func TestTransportRefusesAnAddressPeersCannotDial(t *testing.T) {
+	for _, c := range []struct{ bind, advertise string }{
+		{"0.0.0.0:0", ""},
+		{"[::]:0", ""},
+		{":0", ""},
+		{"127.0.0.1", ""},
+		{"127.0.0.1:0", "0.0.0.0:7001"},
+		{"127.0.0.1:0", "[::]:7001"},
+		{"127.0.0.1:0", "node1:0"},
+		{"127.0.0.1:0", ":7001"},
+	} {
+		tr, err := NewTransport(TransportConfig{BindAddr: c.bind, AdvertiseAddr: c.advertise})
+		if err == nil {
+			_ = tr.Close()
+		}
+		if !errors.Is(err, ErrNotAdvertisable) {
+			t.Errorf("bind %s, advertise %s: %v, want ErrNotAdvertisable", c.bind, c.advertise, err)
+			continue
+		}
+		if bad := c.bind + c.advertise; c.advertise == "" && !strings.Contains(err.Error(), bad) {
+			t.Errorf("%v does not name %s", err, bad)
+		}
+	}
+}
+
+func TestTransportAdvertisesANameUnresolved(t *testing.T) {
+	tr, err := NewTransport(TransportConfig{BindAddr: "0.0.0.0:0", AdvertiseAddr: "node1.purser.invalid:7001"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	if got := tr.LocalAddr(); got != "node1.purser.invalid:7001" {
+		t.Errorf("advertised %s", got)
+	}
+}
+
+func TestTransportTakesAStream(t *testing.T) {
+	stream, err := listenTCP("127.0.0.1:0", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := NewTransport(TransportConfig{Stream: stream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(tr.LocalAddr()) != stream.Addr().String() {
+		t.Errorf("advertised %s, stream has %s", tr.LocalAddr(), stream.Addr())
+	}
+	if err := tr.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := stream.Accept(); err == nil {
+		t.Error("the stream outlived its transport")
+	}
+}
+
+func TestTransportConfigJoinsItsFaults(t *testing.T) {
+	err := TransportConfig{MaxPool: -1, MaxRPCsInFlight: -2, Timeout: -3}.Validate()
+	for _, want := range []string{"bind address", "-1 connections", "-2 requests", "-3ns"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %q", err, want)
+		}
+	}
+}
