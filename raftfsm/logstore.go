@@ -1,0 +1,174 @@
+package raftfsm
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+var (
+	// ErrAppendHung says that an append to the log has not returned within the
+	// limit: the disk hangs.
+	ErrAppendHung = errors.New("append to the log hangs")
+
+	// ErrLogFailed says that an earlier write failed and the log takes no more.
+	ErrLogFailed = errors.New("log failed before")
+)
+
+// guardConfig configures a guardedLog. Fatal is required.
+type guardConfig struct {
+	// Limit is how long one append may take. Default 5 s. Notice comes up to a
+	// tenth of it later.
+	Limit time.Duration
+
+	// Fatal is called with the first failure, once, and should end the process.
+	// It runs on the goroutine that failed or on the watchdog's.
+	Fatal func(error)
+
+	// now is the time since some fixed point, monotonic and never 0; tick wakes
+	// the watchdog. Tests set both. Default: the system's clock, Limit/10.
+	now  func() time.Duration
+	tick <-chan time.Time
+}
+
+// guardedLog makes every failed or hanging write to the log fatal.
+//
+// After an error of StoreLogs raft believes its last log index to be what it
+// was before, while the entries may be on disk; and a leader whose disk hangs
+// goes on sending heartbeats, so no other takes over (hashicorp/raft#503). In
+// both cases the process must end. A hanging append is never answered with a
+// timeout: the write may land later.
+//
+// Reads pass through. raft appends from one goroutine at a time and deletes
+// from that one and the snapshot's; this holds for guardedLog too.
+type guardedLog struct {
+	raft.LogStore
+	cfg guardConfig
+
+	// started is cfg.now() at the start of the append under way, 0 without one.
+	// Written by the appending goroutine, read by the watchdog.
+	started atomic.Int64
+
+	failOnce sync.Once
+	failed   atomic.Bool // set before Fatal is called, never cleared
+
+	stopOnce sync.Once
+	stop     chan struct{} // closed by Close
+	stopped  chan struct{} // closed by the watchdog when it ends
+}
+
+var (
+	_ raft.LogStore          = (*guardedLog)(nil)
+	_ raft.MonotonicLogStore = (*guardedLog)(nil)
+)
+
+// newGuardedLog wraps under and starts the watchdog, which Close stops. The
+// caller keeps ownership of under and closes it after the guard.
+func newGuardedLog(under raft.LogStore, cfg guardConfig) (*guardedLog, error) {
+	if cfg.Fatal == nil {
+		return nil, errors.New("guarded log: no fatal function")
+	}
+	if cfg.Limit < 0 {
+		return nil, fmt.Errorf("guarded log: limit of %s", cfg.Limit)
+	}
+	if cfg.Limit == 0 {
+		cfg.Limit = 5 * time.Second
+	}
+	if cfg.now == nil {
+		base := time.Now()
+		cfg.now = func() time.Duration { return time.Since(base) + 1 }
+	}
+	g := &guardedLog{LogStore: under, cfg: cfg, stop: make(chan struct{}), stopped: make(chan struct{})}
+	go g.watch()
+	return g, nil
+}
+
+// StoreLog appends one entry, durably.
+func (g *guardedLog) StoreLog(l *raft.Log) error {
+	return g.append(func() error { return g.LogStore.StoreLog(l) })
+}
+
+// StoreLogs appends entries, durably. An error means that the process is ending.
+func (g *guardedLog) StoreLogs(ls []*raft.Log) error {
+	return g.append(func() error { return g.LogStore.StoreLogs(ls) })
+}
+
+// DeleteRange deletes the entries lo to hi, both included. It may take long and
+// is not watched: it does not run on a leader's main goroutine.
+func (g *guardedLog) DeleteRange(lo, hi uint64) error {
+	if g.failed.Load() {
+		return ErrLogFailed
+	}
+	if err := g.LogStore.DeleteRange(lo, hi); err != nil {
+		err = fmt.Errorf("delete log entries %d to %d: %w", lo, hi, err)
+		g.fail(err)
+		return err
+	}
+	return nil
+}
+
+// IsMonotonic says whether the log underneath tolerates no gaps.
+func (g *guardedLog) IsMonotonic() bool {
+	m, ok := g.LogStore.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
+}
+
+// Close stops the watchdog and waits for it. The log underneath stays open.
+// Call it after raft's shutdown: later appends are not watched.
+func (g *guardedLog) Close() {
+	g.stopOnce.Do(func() { close(g.stop) })
+	<-g.stopped
+}
+
+// append stamps the write's start for the watchdog; write does not escape, so
+// this costs two atomic stores and a look at the clock.
+func (g *guardedLog) append(write func() error) error {
+	if g.failed.Load() {
+		return ErrLogFailed
+	}
+	g.started.Store(int64(g.cfg.now()))
+	err := write()
+	g.started.Store(0)
+	if err != nil {
+		err = fmt.Errorf("append to log: %w", err)
+		g.fail(err)
+	}
+	return err
+}
+
+// watch is the watchdog's goroutine.
+func (g *guardedLog) watch() {
+	defer close(g.stopped)
+	tick := g.cfg.tick
+	if tick == nil {
+		t := time.NewTicker(max(g.cfg.Limit/10, time.Millisecond))
+		defer t.Stop()
+		tick = t.C
+	}
+	for {
+		select {
+		case <-g.stop:
+			return
+		case <-tick:
+		}
+		started := time.Duration(g.started.Load())
+		if started == 0 {
+			continue
+		}
+		if took := g.cfg.now() - started; took > g.cfg.Limit {
+			g.fail(fmt.Errorf("%w: %s so far, limit %s", ErrAppendHung, took, g.cfg.Limit))
+		}
+	}
+}
+
+// fail closes the log to writes and reports the first failure.
+func (g *guardedLog) fail(err error) {
+	g.failOnce.Do(func() {
+		g.failed.Store(true)
+		g.cfg.Fatal(err)
+	})
+}

@@ -1,0 +1,196 @@
+package raftfsm
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// faultyLog fails or blocks its writes on demand.
+type faultyLog struct {
+	raft.LogStore
+	err     error
+	entered chan struct{} // with block: receives when a write has begun
+	block   chan struct{} // not nil: a write waits for it to close
+	writes  atomic.Int32
+}
+
+func (f *faultyLog) write() error {
+	f.writes.Add(1)
+	if f.block != nil {
+		f.entered <- struct{}{}
+		<-f.block
+	}
+	return f.err
+}
+
+func (f *faultyLog) StoreLog(*raft.Log) error         { return f.write() }
+func (f *faultyLog) StoreLogs([]*raft.Log) error      { return f.write() }
+func (f *faultyLog) DeleteRange(uint64, uint64) error { return f.write() }
+func (f *faultyLog) IsMonotonic() bool                { return true }
+func (f *faultyLog) GetLog(uint64, *raft.Log) error   { return raft.ErrLogNotFound }
+func (f *faultyLog) FirstIndex() (uint64, error)      { return 3, nil }
+func (f *faultyLog) LastIndex() (uint64, error)       { return 9, nil }
+
+// guard wraps under with a clock and a tick in the test's hands.
+type guard struct {
+	*guardedLog
+	clock atomic.Int64
+	tick  chan time.Time
+	fatal chan error // buffered: a second call is seen, not blocked
+}
+
+func newGuard(t *testing.T, under raft.LogStore) *guard {
+	t.Helper()
+	g := &guard{tick: make(chan time.Time), fatal: make(chan error, 8)}
+	g.clock.Store(1)
+	log, err := newGuardedLog(under, guardConfig{
+		Fatal: func(err error) { g.fatal <- err },
+		now:   func() time.Duration { return time.Duration(g.clock.Load()) },
+		tick:  g.tick,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.guardedLog = log
+	t.Cleanup(log.Close)
+	return g
+}
+
+// look makes the watchdog look at the append; the second tick is taken only
+// after the first was dealt with.
+func (g *guard) look() {
+	g.tick <- time.Time{}
+	g.tick <- time.Time{}
+}
+
+func TestGuardedLogFailsOnceAndForAll(t *testing.T) {
+	boom := errors.New("boom")
+	for name, write := range map[string]func(raft.LogStore) error{
+		"StoreLog":    func(l raft.LogStore) error { return l.StoreLog(&raft.Log{}) },
+		"StoreLogs":   func(l raft.LogStore) error { return l.StoreLogs([]*raft.Log{{}}) },
+		"DeleteRange": func(l raft.LogStore) error { return l.DeleteRange(1, 2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			under := &faultyLog{err: boom}
+			g := newGuard(t, under)
+			if err := write(g); !errors.Is(err, boom) {
+				t.Errorf("error returned: %v", err)
+			}
+			select {
+			case err := <-g.fatal:
+				if !errors.Is(err, boom) {
+					t.Errorf("fatal got %v", err)
+				}
+			default:
+				t.Fatal("the write failed and the process would live on")
+			}
+			if err := g.StoreLogs(nil); !errors.Is(err, ErrLogFailed) {
+				t.Errorf("append after the failure: %v, want ErrLogFailed", err)
+			}
+			if err := g.DeleteRange(1, 2); !errors.Is(err, ErrLogFailed) {
+				t.Errorf("deletion after the failure: %v, want ErrLogFailed", err)
+			}
+			if n := under.writes.Load(); n != 1 {
+				t.Errorf("%d writes reached the log, want 1", n)
+			}
+			if n := len(g.fatal); n != 0 {
+				t.Errorf("fatal was called %d more times", n)
+			}
+		})
+	}
+}
+
+func TestGuardedLogEndsAHangingAppend(t *testing.T) {
+	under := &faultyLog{entered: make(chan struct{}), block: make(chan struct{})}
+	g := newGuard(t, under)
+	returned := make(chan error, 1)
+	go func() { returned <- g.StoreLogs(nil) }()
+	<-under.entered
+
+	g.clock.Add(int64(5 * time.Second))
+	g.look()
+	if len(g.fatal) != 0 {
+		t.Fatalf("fatal at the limit: %v", <-g.fatal)
+	}
+	g.clock.Add(1)
+	g.look()
+	if len(g.fatal) != 1 {
+		t.Fatalf("fatal was called %d times past the limit, want once", len(g.fatal))
+	}
+	if err := <-g.fatal; !errors.Is(err, ErrAppendHung) {
+		t.Errorf("fatal got %v, want ErrAppendHung", err)
+	}
+	if len(returned) != 0 {
+		t.Error("the hanging append was answered")
+	}
+	close(under.block)
+	if err := <-returned; err != nil {
+		t.Errorf("the append that landed late: %v, want its own answer", err)
+	}
+}
+
+func TestGuardedLogForgetsAnAppendThatReturned(t *testing.T) {
+	g := newGuard(t, &faultyLog{})
+	if err := g.StoreLogs(nil); err != nil {
+		t.Fatal(err)
+	}
+	g.clock.Add(int64(time.Hour))
+	g.look()
+	if len(g.fatal) != 0 {
+		t.Errorf("fatal on an idle log: %v", <-g.fatal)
+	}
+}
+
+func TestGuardedLogPassesReadsThrough(t *testing.T) {
+	g := newGuard(t, &faultyLog{})
+	if !g.IsMonotonic() {
+		t.Error("a monotonic log lost its mark: raft would leave gaps in it")
+	}
+	if newGuard(t, raft.NewInmemStore()).IsMonotonic() {
+		t.Error("a log with gaps was marked monotonic")
+	}
+	if err := g.GetLog(1, nil); err != raft.ErrLogNotFound {
+		t.Errorf("GetLog: %v, want raft.ErrLogNotFound itself", err)
+	}
+	first, _ := g.FirstIndex()
+	last, _ := g.LastIndex()
+	if first != 3 || last != 9 {
+		t.Errorf("range %d to %d, want 3 to 9", first, last)
+	}
+}
+
+func TestGuardedLogAppendAllocatesNothing(t *testing.T) {
+	g, err := newGuardedLog(&faultyLog{}, guardConfig{Fatal: func(error) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	logs := []*raft.Log{{Index: 1}}
+	if n := testing.AllocsPerRun(100, func() { _ = g.StoreLogs(logs) }); n != 0 {
+		t.Errorf("%v allocations per append", n)
+	}
+}
+
+func TestGuardedLogRefusesABadConfig(t *testing.T) {
+	if _, err := newGuardedLog(&faultyLog{}, guardConfig{}); err == nil {
+		t.Error("no fatal function was accepted")
+	}
+	if _, err := newGuardedLog(&faultyLog{}, guardConfig{Fatal: func(error) {}, Limit: -1}); err == nil {
+		t.Error("a negative limit was accepted")
+	}
+}
+
+func BenchmarkGuardedLogAppend(b *testing.B) {
+	g, err := newGuardedLog(&faultyLog{}, guardConfig{Fatal: func(error) {}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer g.Close()
+	for b.Loop() {
+		_ = g.StoreLogs(nil)
+	}
+}
