@@ -1,0 +1,247 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"purser/internal/ledger"
+)
+
+// Engine batches commands into log entries. All methods are safe for concurrent
+// use.
+type Engine struct {
+	opts    Options
+	metrics *metrics
+
+	// mu guards the fields below, up to the blank line. It is held for an append
+	// of a command to a buffer, never for I/O.
+	mu           sync.Mutex
+	queue        []*batch // oldest first; the last one is open, the others are full
+	pending      int      // waiters of all unresolved batches
+	pendingBytes int
+	closing      error // why new work is refused for good, nil while open
+	lastStamp    ledger.Micros
+
+	storageFull atomic.Bool
+	doubts      doubts
+
+	wake     chan struct{}  // capacity 1: there is something to propose
+	slots    chan struct{}  // one token for each entry in flight
+	inFlight chan *inFlight // in log order, to the completer
+	stop     chan struct{}
+	idle     chan struct{} // capacity 1: a batch was resolved
+	done     sync.WaitGroup
+}
+
+type inFlight struct {
+	batch    *batch
+	proposal Proposal
+	sent     time.Time
+}
+
+// New starts an engine on opts.Log.
+func New(opts Options) (*Engine, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	opts = opts.withDefaults()
+	e := &Engine{
+		opts:     opts,
+		metrics:  newMetrics(),
+		wake:     make(chan struct{}, 1),
+		slots:    make(chan struct{}, opts.MaxInFlight),
+		inFlight: make(chan *inFlight, opts.MaxInFlight),
+		stop:     make(chan struct{}),
+		idle:     make(chan struct{}, 1),
+	}
+	e.done.Add(2)
+	go e.propose()
+	go e.complete()
+	return e, nil
+}
+
+// Execute commits and applies one command and returns its result with the log
+// index that the result reflects. It copies what it needs of cmd before it
+// returns. Errors are those of ledger: ErrNoLeader, ErrOverloaded, ErrDraining,
+// ErrStorageFull and ErrInProgress when the command was certainly not applied,
+// ErrOutcomeUnknown when that can't be known.
+func (e *Engine) Execute(cmd *ledger.Command) (ledger.Result, uint64, error) {
+	if err := e.admit(cmd); err != nil {
+		return ledger.Result{}, 0, err
+	}
+	b, at, err := e.join(1, func(entry []byte) []byte { return ledger.AppendEntryCommand(entry, cmd) })
+	if err != nil {
+		return ledger.Result{}, 0, err
+	}
+	<-b.done
+	if b.err != nil {
+		return ledger.Result{}, 0, e.explain(b, cmd)
+	}
+	return b.applied.Results[at], b.applied.Index, nil
+}
+
+// ExecuteAll commits the commands together, in order, in one entry; each is
+// decided on its own. Results are in the order of cmds. Errors are those of
+// Execute and hold for all commands alike.
+func (e *Engine) ExecuteAll(cmds []ledger.Command) ([]ledger.Result, uint64, error) {
+	for i := range cmds {
+		if err := e.admit(&cmds[i]); err != nil {
+			return nil, 0, err
+		}
+	}
+	b, at, err := e.join(len(cmds), func(entry []byte) []byte {
+		for i := range cmds {
+			entry = ledger.AppendEntryCommand(entry, &cmds[i])
+		}
+		return entry
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	<-b.done
+	if b.err != nil {
+		for i := range cmds {
+			if err := e.explain(b, &cmds[i]); err != b.err {
+				return nil, 0, err
+			}
+		}
+		return nil, 0, b.err
+	}
+	return b.applied.Results[at : at+len(cmds)], b.applied.Index, nil
+}
+
+// Barrier returns the index of a log entry that was committed and applied after
+// the call began: what is read afterwards is linearizable. Errors are those of
+// Execute; a read changes nothing, so a failed one can be repeated.
+func (e *Engine) Barrier() (uint64, error) {
+	b, _, err := e.join(0, nil)
+	if err != nil {
+		return 0, err
+	}
+	<-b.done
+	if b.err != nil {
+		return 0, b.err
+	}
+	return b.applied.Index, nil
+}
+
+// admit refuses what must not be proposed now.
+func (e *Engine) admit(cmd *ledger.Command) error {
+	if e.storageFull.Load() {
+		e.metrics.refused.WithLabelValues("storage_full").Inc()
+		return ledger.ErrStorageFull
+	}
+	return e.doubts.await(cmd.Key, e.opts.Deadline)
+}
+
+// explain tells why a batch failed for one of its commands: when an earlier
+// request with the same key is itself unresolved, this one is its retry.
+func (e *Engine) explain(b *batch, cmd *ledger.Command) error {
+	if b.err == ledger.ErrOutcomeUnknown && e.doubts.earlier(cmd.Key, b) {
+		return ledger.ErrInProgress
+	}
+	return b.err
+}
+
+// join adds n commands, encoded by encode, to the open batch, or only a waiter
+// when n is 0, and returns the batch and the position of the first command.
+func (e *Engine) join(n int, encode func([]byte) []byte) (*batch, int, error) {
+	if err := e.opts.Log.Ready(); err != nil {
+		e.metrics.refused.WithLabelValues("no_leader").Inc()
+		return nil, 0, err
+	}
+	weight := max(n, 1)
+	e.mu.Lock()
+	if err := e.refuse(weight); err != nil {
+		e.mu.Unlock()
+		return nil, 0, err
+	}
+	b, fresh := e.openBatch(n)
+	at := b.count
+	if n > 0 {
+		before := len(b.entry)
+		b.entry = encode(b.entry)
+		e.pendingBytes += len(b.entry) - before
+	}
+	b.count += n
+	b.waiters += weight
+	e.pending += weight
+	e.mu.Unlock()
+	if fresh {
+		e.signal()
+	}
+	return b, at, nil
+}
+
+// refuse applies the bounds. The caller holds mu.
+func (e *Engine) refuse(weight int) error {
+	switch {
+	case e.closing != nil:
+		e.metrics.refused.WithLabelValues("draining").Inc()
+		return e.closing
+	case e.pending > 0 && e.pending+weight > e.opts.MaxPending, e.pendingBytes > e.opts.MaxPendingBytes:
+		e.metrics.refused.WithLabelValues("overloaded").Inc()
+		return ledger.ErrOverloaded
+	}
+	return nil
+}
+
+// openBatch returns the batch that takes n more commands. The caller holds mu.
+func (e *Engine) openBatch(n int) (b *batch, fresh bool) {
+	if last := len(e.queue) - 1; last >= 0 {
+		b = e.queue[last]
+		if b.count == 0 || b.count+n <= e.opts.MaxBatch {
+			return b, false
+		}
+	}
+	b = newBatch(e.opts.Now())
+	b.deadline = time.AfterFunc(e.opts.Deadline, func() { e.expire(b) })
+	e.queue = append(e.queue, b)
+	return b, true
+}
+
+func (e *Engine) signal() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// SetStorageFull makes the engine refuse commands, or take them again. Reads go
+// on either way.
+func (e *Engine) SetStorageFull(full bool) { e.storageFull.Store(full) }
+
+// Drain refuses new work with ledger.ErrDraining and returns when everything
+// that was accepted has its outcome, or after the deadline of a request, when
+// nobody waits for one any more.
+func (e *Engine) Drain() {
+	e.mu.Lock()
+	e.closing = ledger.ErrDraining
+	e.mu.Unlock()
+	timeout := time.NewTimer(e.opts.Deadline)
+	defer timeout.Stop()
+	for {
+		e.mu.Lock()
+		waiting := e.pending
+		e.mu.Unlock()
+		if waiting == 0 {
+			return
+		}
+		select {
+		case <-e.idle:
+		case <-timeout.C:
+			return
+		}
+	}
+}
+
+// Close stops the goroutines. Drain the engine and close the log first: Close
+// returns once every proposal in flight has been answered.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	e.closing = ledger.ErrDraining
+	e.mu.Unlock()
+	close(e.stop)
+	e.done.Wait()
+}

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"purser/internal/ledger"
+)
+
+// Log is the replicated log that the engine proposes to.
+type Log interface {
+	// Propose hands over one entry and returns at once. The log owns entry from
+	// then on.
+	Propose(entry []byte) Proposal
+	// Ready returns nil while this node may propose, or the reason why not.
+	Ready() error
+	// NextDue is the log time at which the earliest open hold lapses; ok is false
+	// when there is none.
+	NextDue() (due ledger.Micros, ok bool)
+}
+
+// Proposal is an entry on its way.
+type Proposal interface {
+	// Wait blocks until the entry is applied or its fate is known as well as it
+	// will ever be. Its errors are ledger.ErrNoLeader (certainly not applied) and
+	// ledger.ErrOutcomeUnknown.
+	Wait() (*ledger.Applied, error)
+}
+
+// Options configures an Engine. The zero value of a field means its default.
+type Options struct {
+	// Log is required.
+	Log Log
+	// Now reads the wall clock for the stamps; default time.Now.
+	Now func() time.Time
+	// MaxInFlight bounds the entries proposed and not yet applied; default 2: one
+	// being synced while the other is applied and answered.
+	MaxInFlight int
+	// MaxBatch bounds the commands of one entry; default 4096. One call of
+	// ExecuteAll stays together even when it is larger.
+	MaxBatch int
+	// MaxPending bounds the commands and reads that wait for an outcome, all
+	// entries together; default 65536. Beyond it, work is refused.
+	MaxPending int
+	// MaxPendingBytes bounds their encoded size in bytes; default 64 MiB.
+	MaxPendingBytes int
+	// Deadline is how long a request waits for its outcome; default 10 s.
+	Deadline time.Duration
+	// PulseEvery is how often an idle engine looks for overdue holds; default
+	// 100 ms.
+	PulseEvery time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	def := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	def(&o.MaxInFlight, 2)
+	def(&o.MaxBatch, 4096)
+	def(&o.MaxPending, 65536)
+	def(&o.MaxPendingBytes, 64<<20)
+	if o.Deadline == 0 {
+		o.Deadline = 10 * time.Second
+	}
+	if o.PulseEvery == 0 {
+		o.PulseEvery = 100 * time.Millisecond
+	}
+	return o
+}
+
+// Validate returns every fault of the options.
+func (o Options) Validate() error {
+	var faults []error
+	if o.Log == nil {
+		faults = append(faults, errors.New("engine: Log is required"))
+	}
+	positive := func(name string, v int64) {
+		if v < 0 {
+			faults = append(faults, fmt.Errorf("engine: %s is negative: %d", name, v))
+		}
+	}
+	positive("MaxInFlight", int64(o.MaxInFlight))
+	positive("MaxBatch", int64(o.MaxBatch))
+	positive("MaxPending", int64(o.MaxPending))
+	positive("MaxPendingBytes", int64(o.MaxPendingBytes))
+	positive("Deadline", int64(o.Deadline))
+	positive("PulseEvery", int64(o.PulseEvery))
+	return errors.Join(faults...)
+}
