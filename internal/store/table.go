@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// keyRange is a range of keys, end exclusive.
+type keyRange struct{ start, end []byte }
+
+// ingestSorted makes rows, whose keys strictly ascend, durable and visible in
+// one step: they become one table, which enters the database in one synced edit
+// of the manifest. If drop is not empty, the same step removes all earlier keys
+// in it. A crash leaves all of the rows or none.
+//
+// What Pebble does (v2.1.7, DB.ingest): it links the table, which the writer has
+// synced, into its directory, syncs that, waits for the flush of a memtable that
+// has keys inside the table's bounds (because queueing is off), and writes and
+// syncs the manifest. Only then does it return. Commits that begin in between
+// wait for the manifest; they are not reordered.
+func (s *Store) ingestSorted(rows iter.Seq2[[]byte, []byte], drop keyRange) (err error) {
+	path := s.fs.PathJoin(s.scratch, fmt.Sprintf("%d.sst", s.table.Add(1)))
+	empty, err := s.writeTable(path, rows, drop)
+	if err == nil && !empty {
+		err = s.db.Ingest(context.Background(), []string{path})
+	}
+	if err == nil && !empty {
+		return nil // Ingest has removed path
+	}
+	if fault := s.fs.Remove(path); fault != nil {
+		err = errors.Join(err, fault)
+	}
+	if err != nil {
+		return fmt.Errorf("store: ingest: %w", err)
+	}
+	return nil
+}
+
+// writeTable writes and syncs a table. It reports whether it has nothing in it.
+func (s *Store) writeTable(path string, rows iter.Seq2[[]byte, []byte], drop keyRange) (empty bool, err error) {
+	file, err := s.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return false, err
+	}
+	format := s.db.FormatMajorVersion().MaxTableFormat()
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), s.tables.MakeWriterOptions(0, format))
+	empty = drop.start == nil
+	if !empty {
+		err = w.DeleteRange(drop.start, drop.end)
+	}
+	if err == nil {
+		for key, value := range rows {
+			empty = false
+			if err = w.Set(key, value); err != nil { // out of order, or the disk
+				break
+			}
+		}
+	}
+	// Close finishes, syncs and closes the file; after a fault it only closes it.
+	return empty, errors.Join(err, w.Close())
+}
+
+// scanPrefix calls fn for every row whose key starts with prefix, in order. Key
+// and value are valid only during the call. An error of fn ends the scan.
+func (s *Store) scanPrefix(prefix []byte, fn func(key, value []byte) error) error {
+	return s.scanRange(prefix, successor(prefix), fn)
+}
+
+// scanRange is scanPrefix for the keys from lower to upper, exclusive.
+func (s *Store) scanRange(lower, upper []byte, fn func(key, value []byte) error) (err error) {
+	it, err := s.iterate(lower, upper)
+	if err != nil {
+		return err
+	}
+	defer closeIterator(it, &err)
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("store: read %x: %w", it.Key(), err)
+		}
+		if err := fn(it.Key(), value); err != nil {
+			return err
+		}
+	}
+	return iterError(it)
+}
+
+// deleteRange removes the keys from start to end, exclusive, without making that
+// durable: after a crash they may be back.
+func (s *Store) deleteRange(start, end []byte) error {
+	if err := s.db.DeleteRange(start, end, pebble.NoSync); err != nil {
+		return fmt.Errorf("store: delete %x to %x: %w", start, end, err)
+	}
+	return nil
+}
