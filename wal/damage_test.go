@@ -257,7 +257,7 @@ func TestTornLargeFrame(t *testing.T) {
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	fs := vfs.NewMem()
-	l := mustOpen(t, fs, 1<<18)
+	l := mustOpen(t, fs, 64<<10)
 	m := model(entries(1, 1, 77))
 	if err := l.StoreLogs(m); err != nil {
 		t.Fatal(err)
@@ -269,7 +269,7 @@ func TestTornLargeFrame(t *testing.T) {
 	end := int(l.off)
 	mustClose(t, l)
 	after := readDir(t, fs)[segmentName(1)]
-	for range 500 {
+	for range 200 {
 		img := slices.Clone(after)
 		wiped := 0
 		for at := start / sectorBytes * sectorBytes; at < end; at += sectorBytes {

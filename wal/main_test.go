@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -169,7 +170,7 @@ func memDir(t testing.TB, files map[string][]byte) *vfs.MemFS {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.Write(b); err != nil {
+		if _, err := f.Write(slices.Clone(b)); err != nil { // MemFS may scribble on what it is given
 			t.Fatal(err)
 		}
 		if err := f.Close(); err != nil {
