@@ -359,6 +359,13 @@ func FuzzDecodeMeta(f *testing.F) {
 
 func FuzzUnpackTar(f *testing.F) {
 	f.Add(append(tarHeader(metaName, 10), make([]byte, 1536)...))
+	raw, err := encodeMeta(Meta{ID: "2-9-1", Index: 9, Term: 2, Files: []SnapshotFile{{Name: "a"}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	good := append(tarHeader(metaName, int64(len(raw))), raw...)
+	good = append(good, zeros[:tarPadding(int64(len(raw)))]...)
+	f.Add(append(append(good, tarHeader("state/a", 0)...), zeros[:]...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fs := vfs.NewMem()
 		if m, err := unpackTar(fs, bytes.NewReader(b), "in/state"); err == nil {
