@@ -124,9 +124,14 @@ func (c clone) recover(t *testing.T, depth int) {
 		again.recover(t, depth-1)
 	}
 	_, last := m.bounds()
-	s := step{logs: entries(last+1, 9, 100)}
+	s := step{logs: entries(last+1, 9, 9000)}
+	inner.setLegal(m, s.after(m))
 	if err := s.run(l); err != nil {
 		t.Fatalf("%s: %v", c.what, err)
+	}
+	for _, again := range inner.take() {
+		again.what = c.what + ", recovered, then at " + again.what
+		again.recover(t, 0)
 	}
 	mustClose(t, l)
 	l = mustOpen(t, c.fs, crashSegment)
@@ -213,6 +218,37 @@ func TestOpenMakesDurable(t *testing.T) {
 	l2 := mustOpen(t, mem.CrashClone(vfs.CrashCloneCfg{}), crashSegment)
 	if d := shown.differs(l2); d != "" {
 		t.Fatalf("an entry that Open showed was lost in a crash: %s", d)
+	}
+	mustClose(t, l2)
+	mustClose(t, l)
+}
+
+// TestOpenMakesNamesDurable does the same with a segment whose name was given
+// but never synced.
+func TestOpenMakesNamesDurable(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	renamed := false
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		renamed = renamed || op.Kind == errorfs.OpRename && op.Path == "wal/00000002.tmp"
+		if renamed && op.Kind == errorfs.OpFileSync && op.Path == "wal" {
+			return errorfs.ErrInjected
+		}
+		return nil
+	}))
+	l := mustOpen(t, fs, crashSegment)
+	l.awaitPrepared()
+	mustClose(t, l)
+	l = mustOpen(t, mem, crashSegment)
+	m := model(entries(1, 1, 9000))
+	if err := l.StoreLogs(m); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.StoreLogs(entries(2, 1, 9000)); err != nil {
+		t.Fatal(err)
+	}
+	l2 := mustOpen(t, mem.CrashClone(vfs.CrashCloneCfg{}), crashSegment)
+	if d := m.with(entries(2, 1, 9000)).differs(l2); d != "" {
+		t.Fatal(d)
 	}
 	mustClose(t, l2)
 	mustClose(t, l)

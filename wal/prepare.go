@@ -9,7 +9,7 @@ import (
 
 // fillBytes is how much of a segment is zeroed between two syncs. Small steps
 // keep the disk's queue short for the appends that go on meanwhile.
-const fillBytes = 1 << 20
+const fillBytes = 256 << 10
 
 // errStopped ends a preparation that Close no longer waits for.
 var errStopped = errors.New("wal: preparation stopped")
