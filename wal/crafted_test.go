@@ -200,3 +200,33 @@ func TestLargeBufferIsNotKept(t *testing.T) {
 		t.Fatalf("%d bytes are kept", cap(l.buf))
 	}
 }
+
+// TestForeignSegment follows a seal with a begun, still empty segment whose
+// header is valid but continues another log.
+func TestForeignSegment(t *testing.T) {
+	files, _ := damageLog(t)
+	name := segmentName(3)
+	img := files[name]
+	for other := range files {
+		if other > name {
+			delete(files, other)
+		}
+	}
+	h, err := decodeSegmentHeader(3, img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(img[segmentHeaderBytes:])
+	for what, change := range map[string]func(*segmentHeader){
+		"chain": func(h *segmentHeader) { h.chain++ },
+		"front": func(h *segmentHeader) { h.front-- },
+		"next":  func(h *segmentHeader) { h.next++ },
+	} {
+		foreign := h
+		change(&foreign)
+		copy(img, encodeSegmentHeader(&foreign))
+		if checkDamaged(t, files, name, what, nil) {
+			t.Fatalf("a segment with another %s passed", what)
+		}
+	}
+}
