@@ -1,0 +1,163 @@
+package transport
+
+import (
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"purser/internal/ledger"
+)
+
+const headerIfMatch = "If-Match"
+
+// Header names in the canonical form that fasthttp keeps them in.
+var (
+	nameRequestID       = []byte("X-Request-Id")
+	nameIndex           = []byte("Purser-Index")
+	nameReplayed        = []byte("Idempotent-Replayed")
+	nameRetryAfter      = []byte("Retry-After")
+	nameAllow           = []byte("Allow")
+	nameETag            = []byte("Etag")
+	nameAuthenticate    = []byte("Www-Authenticate")
+	nameAuthorization   = []byte("Authorization")
+	nameIfMatch         = []byte(headerIfMatch)
+	nameContentEncoding = []byte("Content-Encoding")
+	valueTrue           = []byte("true")
+	valueBearer         = []byte("Bearer")
+	typeJSON            = []byte("application/json")
+	typeProblem         = []byte("application/problem+json")
+)
+
+// call is one request on its way to a response. It is pooled: its buffers grow
+// to what requests need and stay. Everything in it dies with the handler.
+type call struct {
+	ctx       *fasthttp.RequestCtx
+	requestID []byte // the client's, or one of ours in idBuf
+	sentID    bool   // requestID is the client's
+	query     []byte
+	id        []byte // the decoded {id} or {key} of the path
+
+	dec   decoder
+	cmd   ledger.Command
+	batch batch
+
+	status  int
+	index   uint64
+	indexed bool   // index is set; otherwise the response says what is applied
+	body    []byte // the response's own buffer
+	header  []byte // of header values
+	idBuf   []byte
+	text    []byte // of decoded keys, ids and cursors
+}
+
+// begin takes over the response's body buffer; finish gives it back.
+func (c *call) begin(ctx *fasthttp.RequestCtx, ids *requestIDs) {
+	c.ctx = ctx
+	c.cmd = ledger.Command{}
+	c.status, c.index, c.indexed = 0, 0, false
+	c.text = c.text[:0]
+	c.id, c.query = nil, nil
+	c.body = ctx.Response.SwapBody(nil)[:0]
+	c.requestID, c.sentID = ctx.Request.Header.PeekCanonical(nameRequestID), true
+	if !saneRequestID(c.requestID) {
+		c.idBuf = ids.append(c.idBuf[:0])
+		c.requestID, c.sentID = c.idBuf, false
+	}
+}
+
+// finish sends the response that was built.
+func (c *call) finish(applied func() uint64) {
+	if !c.indexed {
+		c.index = applied()
+	}
+	h := &c.ctx.Response.Header
+	h.SetStatusCode(c.status)
+	if c.status < 400 {
+		h.SetContentTypeBytes(typeJSON)
+	} else {
+		h.SetContentTypeBytes(typeProblem)
+	}
+	h.SetCanonical(nameRequestID, c.requestID)
+	c.header = strconv.AppendUint(c.header[:0], c.index, 10)
+	h.SetCanonical(nameIndex, c.header)
+	c.ctx.Response.SwapBody(c.body)
+	c.ctx, c.body, c.requestID, c.query, c.id = nil, nil, nil, nil, nil
+}
+
+// at records the log index that the response reflects.
+func (c *call) at(index uint64) { c.index, c.indexed = index, true }
+
+// fail makes f the response.
+func (c *call) fail(f fault) {
+	m := &meanings[f.code]
+	c.status = m.status
+	c.body = appendFault(c.body[:0], f, c.requestID)
+	h := &c.ctx.Response.Header
+	if m.retryAfter > 0 {
+		c.header = strconv.AppendInt(c.header[:0], int64(m.retryAfter), 10)
+		h.SetCanonical(nameRetryAfter, c.header)
+	}
+	if f.code == codeUnauthenticated {
+		h.SetCanonical(nameAuthenticate, valueBearer)
+	}
+}
+
+func (c *call) invalid(param, detail string) {
+	c.fail(fault{code: codeInvalidRequest, param: []byte(param), detail: detail})
+}
+
+// decode runs read on the body with c.cmd. Decoding faces whatever a client
+// sends, so a panic in it refuses the request instead of ending the process; no
+// other code is covered.
+func (c *call) decode(read func(*decoder, *ledger.Command)) bool {
+	c.dec.reset(c.ctx.Request.Body())
+	guard(&c.dec, func() { read(&c.dec, &c.cmd) })
+	return c.decoded()
+}
+
+// decoded makes the decoder's fault the response, if it has one.
+func (c *call) decoded() bool {
+	if !c.dec.failed() {
+		return true
+	}
+	c.fail(c.dec.fault)
+	return false
+}
+
+// guard runs read and turns a panic in it into a fault of d.
+func guard(d *decoder, read func()) {
+	defer func() {
+		if recover() != nil {
+			d.fault = fault{code: codeInvalidJSON, detail: "the body cannot be decoded"}
+		}
+	}()
+	read()
+}
+
+// result makes the outcome of a command the response.
+func (c *call) result(res ledger.Result) {
+	if res.Conflict != "" {
+		c.status = meanings[codeKeyReused].status
+		c.body = appendConflict(c.body[:0], res.Conflict, c.requestID)
+		return
+	}
+	rec := res.Record
+	c.status = recordStatus(rec)
+	c.body = appendRecord(c.body[:0], rec, c.requestID)
+	h := &c.ctx.Response.Header
+	if res.Replayed {
+		h.SetCanonical(nameReplayed, valueTrue)
+	}
+	if rec.Account != nil && rec.Code == ledger.OK {
+		c.tag(rec.Account.Version)
+	}
+	if rec.Code != ledger.OK && rec.Command.Kind.Keyed() && !c.sentID {
+		c.idBuf = appendExecutionID(c.idBuf[:0], rec.Seq) // the header says what the body says
+		c.requestID = c.idBuf
+	}
+}
+
+func (c *call) tag(version uint64) {
+	c.header = appendETag(c.header[:0], version)
+	c.ctx.Response.Header.SetCanonical(nameETag, c.header)
+}

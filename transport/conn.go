@@ -1,0 +1,159 @@
+package transport
+
+import (
+	"io"
+	"iter"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxTurnedAway bounds the connections that are open only to be told that there
+// are too many. Those above it are closed without a word.
+const maxTurnedAway = 256
+
+// limitedListener bounds the connections that it hands out, in all and per
+// address. One above a limit is handed out with the refusal that its first
+// request is to be answered with. fasthttp has such limits too, but answers in
+// plain text, from the goroutine that accepts.
+type limitedListener struct {
+	net.Listener
+	most, mostPerIP int
+	metrics         *metrics
+
+	mu         sync.Mutex
+	total      int                // open connections that are served
+	turnedAway int                // open connections that are refused
+	perIP      map[netip.Addr]int // served, by address; one without any is absent
+}
+
+func newLimitedListener(ln net.Listener, most, mostPerIP int, m *metrics) *limitedListener {
+	return &limitedListener{Listener: ln, most: most, mostPerIP: mostPerIP, metrics: m, perIP: map[netip.Addr]int{}}
+}
+
+// Accept returns the next connection that is to be answered.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: raw, listener: l, addr: remoteAddr(raw)}
+		if l.enter(c) {
+			return c, nil
+		}
+		raw.Close()
+	}
+}
+
+// enter counts c; false says that it gets not even a refusal.
+func (l *limitedListener) enter(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.total >= l.most:
+		c.refusal = codeOverloaded
+		l.metrics.refusedTotal.Inc()
+	case l.perIP[c.addr] >= l.mostPerIP:
+		c.refusal = codeRateLimited
+		l.metrics.refusedAddress.Inc()
+	default:
+		l.total++
+		l.perIP[c.addr]++
+		l.metrics.conns.Store(int64(l.total))
+		return true
+	}
+	if l.turnedAway == maxTurnedAway {
+		return false
+	}
+	l.turnedAway++
+	return true
+}
+
+func (l *limitedListener) leave(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.refusal != noCode {
+		l.turnedAway--
+		return
+	}
+	l.total--
+	if l.perIP[c.addr]--; l.perIP[c.addr] == 0 {
+		delete(l.perIP, c.addr)
+	}
+	l.metrics.conns.Store(int64(l.total))
+}
+
+// remoteAddr is the address that a connection counts for; those without an IP
+// address all count for the zero one.
+func remoteAddr(c net.Conn) netip.Addr {
+	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// Bounds of lingering.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 1 << 20
+)
+
+// conn is a connection that counts against its listener's limits. Its lingering
+// is set by the goroutine that serves it, which is also the one that closes it
+// while it serves.
+type conn struct {
+	net.Conn
+	listener  *limitedListener
+	addr      netip.Addr
+	refusal   code // what every request is answered with, noCode to serve them
+	lingering atomic.Bool
+	closed    atomic.Bool
+}
+
+// linger makes the end of nc wait for the client to finish sending. Closing with
+// unread data makes the kernel reset the connection, and a client that still
+// sends a body that is too large would lose the response that says so.
+func linger(nc net.Conn) {
+	if c, ok := nc.(*conn); ok {
+		c.lingering.Store(true)
+	}
+}
+
+// Close ends the connection. Only the first call does something.
+func (c *conn) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	defer c.listener.leave(c)
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.lingering.Load() {
+		if half.CloseWrite() == nil {
+			c.SetReadDeadline(time.Now().Add(lingerTime))
+			io.CopyN(io.Discard, c.Conn, lingerBytes) // whatever it ends with, the connection ends
+		}
+	}
+	return c.Conn.Close()
+}
+
+// splitLines yields the lines of a request's head.
+func splitLines(head []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		from := 0
+		for i, b := range head {
+			if b != '\n' {
+				continue
+			}
+			if !yield(head[from:i]) {
+				return
+			}
+			from = i + 1
+		}
+	}
+}
+
+// hasName reports whether line is the header of that lower-case name.
+func hasName(line []byte, name string) bool {
+	return len(line) > len(name) && line[len(name)] == ':' && equalFold(line[:len(name)], []byte(name))
+}

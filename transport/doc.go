@@ -1,0 +1,14 @@
+// Package transport is the HTTP surface: the public API on fasthttp and the
+// admin listener on net/http.
+//
+// It owns the mapping between HTTP and the ledger's commands, records and views:
+// routes, strict JSON in, JSON out, error codes. A handler runs on the goroutine
+// of its connection, decodes one request into a ledger.Command, blocks in the
+// Executor until the command is applied, and renders the record that comes back.
+// What a client reads depends on that record alone, which is what makes a replay
+// byte for byte the first response.
+//
+// The package keeps no account, payment or key of its own, never decides whether
+// money may move, and knows neither Raft nor Pebble. Nothing of a request
+// outlives its handler.
+package transport

@@ -1,0 +1,149 @@
+package transport
+
+import (
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+
+	"purser/internal/ledger"
+)
+
+// execute has c's command applied and makes the outcome the response.
+func (s *Server) execute(c *call) {
+	res, index, err := s.opts.Executor.Execute(&c.cmd)
+	if err != nil {
+		s.failWrite(c, err)
+		return
+	}
+	c.at(index)
+	c.result(res)
+}
+
+func (s *Server) pay(c *call) {
+	if c.noQuery() && c.jsonBody() && c.key() && c.decode(decodePayment) {
+		s.execute(c)
+	}
+}
+
+func (s *Server) capture(c *call) { s.onPayment(c, ledger.Capture, decodeCapture) }
+func (s *Server) void(c *call)    { s.onPayment(c, ledger.Void, decodeVoid) }
+func (s *Server) refund(c *call)  { s.onPayment(c, ledger.Refund, decodeRefund) }
+
+// onPayment serves the commands on an earlier payment, all of whose fields have
+// defaults: no body at all is an empty object.
+func (s *Server) onPayment(c *call, kind ledger.Kind, read func(*decoder, *ledger.Command)) {
+	if !c.noQuery() {
+		return
+	}
+	bare := len(c.ctx.Request.Body()) == 0
+	if !bare && !c.jsonBody() {
+		return
+	}
+	if !c.key() {
+		return
+	}
+	c.cmd.Kind = kind
+	c.cmd.Payment = paymentSeq(c.id)
+	if bare {
+		c.cmd.Final = kind == ledger.Capture
+	} else if !c.decode(read) {
+		return
+	}
+	s.execute(c)
+}
+
+// paymentSeq is the seq that a payment's public id names. A text that is no such
+// id names no payment, now or later: it becomes a number that no payment will
+// have, so that its refusal is remembered under the key like any other.
+func paymentSeq(id []byte) uint64 {
+	const never = 1 << 63
+	seq, err := ledger.ParsePaymentID(id)
+	if err != nil {
+		return xxhash.Sum64(id) | never
+	}
+	return seq
+}
+
+func (s *Server) putAccount(c *call) {
+	if c.noQuery() && c.ownAccount() && c.jsonBody() && c.decode(decodeAccount) {
+		c.cmd.Source = c.id
+		s.execute(c)
+	}
+}
+
+func (s *Server) patchAccount(c *call) {
+	if c.noQuery() && c.ownAccount() && c.jsonBody() && c.ifMatch() && c.decode(decodeAccountPatch) {
+		c.cmd.Source = c.id
+		s.execute(c)
+	}
+}
+
+// payBatch executes a batch. The items that are well formed go to the Executor
+// together; each result stands where its item stood.
+func (s *Server) payBatch(c *call) {
+	if !c.noQuery() || !c.jsonBody() {
+		return
+	}
+	c.batch.reset()
+	c.dec.reset(c.ctx.Request.Body())
+	guard(&c.dec, func() { decodeBatch(&c.dec, &c.batch, s.opts.MaxBatch) })
+	if !c.decoded() {
+		return
+	}
+	var results []ledger.Result
+	if len(c.batch.commands) > 0 {
+		var index uint64
+		var err error
+		results, index, err = s.opts.Executor.ExecuteAll(c.batch.commands)
+		if err != nil {
+			s.failWrite(c, err)
+			return
+		}
+		c.at(index)
+	}
+	c.batchResults(results)
+}
+
+func (c *call) batchResults(results []ledger.Result) {
+	c.status = 200
+	c.body = append(c.body, `{"results":[`...)
+	for i, f := range c.batch.faults {
+		if i > 0 {
+			c.body = append(c.body, ',')
+		}
+		if f.code != noCode {
+			c.item(meanings[f.code].status, false)
+			c.body = append(c.body, `,"error":`...)
+			c.body = append(appendFault(c.body, f, c.requestID), '}')
+			continue
+		}
+		c.itemResult(results[0])
+		results = results[1:]
+	}
+	c.body = append(c.body, ']', '}')
+}
+
+func (c *call) itemResult(res ledger.Result) {
+	if res.Conflict != "" {
+		c.item(meanings[codeKeyReused].status, false)
+		c.body = append(c.body, `,"error":`...)
+		c.body = append(appendConflict(c.body, res.Conflict, c.requestID), '}')
+		return
+	}
+	c.item(recordStatus(res.Record), res.Replayed)
+	if res.Record.Code == ledger.OK {
+		c.body = append(c.body, `,"payment":`...)
+	} else {
+		c.body = append(c.body, `,"error":`...)
+	}
+	c.body = append(appendRecord(c.body, res.Record, c.requestID), '}')
+}
+
+// item opens one result of a batch.
+func (c *call) item(status int, replayed bool) {
+	c.body = append(c.body, `{"status":`...)
+	c.body = strconv.AppendInt(c.body, int64(status), 10)
+	if replayed {
+		c.body = append(c.body, `,"replayed":true`...)
+	}
+}

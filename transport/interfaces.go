@@ -1,0 +1,40 @@
+package transport
+
+import "purser/internal/ledger"
+
+// Executor has commands committed and applied. Every method blocks until that is
+// done or until it is known that it will not be; errors are the sentinels of
+// package ledger. Slices of a command alias the request: an Executor copies what
+// it needs before it returns. Records in results have memory of their own.
+type Executor interface {
+	// Execute returns the result and the log index of the entry it came from.
+	Execute(cmd *ledger.Command) (result ledger.Result, index uint64, err error)
+	// ExecuteAll executes commands in order, each independent of the others, and
+	// returns as many results. An error says nothing about any of them beyond what
+	// the sentinel says.
+	ExecuteAll(cmds []ledger.Command) (results []ledger.Result, index uint64, err error)
+	// Barrier returns once everything acknowledged before the call is applied here.
+	Barrier() (index uint64, err error)
+}
+
+// Accounts reads accounts and their histories as they are now on this node.
+// World accounts are always found.
+type Accounts interface {
+	Account(id []byte) (account ledger.AccountView, found bool, err error)
+	// Accounts lists by id those that start with prefix and sort after after.
+	Accounts(prefix, after []byte, limit int) (ledger.AccountsPage, error)
+	// Entries lists postings with seq >= from in ascending order, or with
+	// seq <= from in descending order; from 0 means from the first one in that
+	// order. found is false when there is no such account.
+	Entries(id []byte, ascending bool, from uint64, limit int) (page ledger.EntriesPage, found bool, err error)
+}
+
+// Payments reads payments and idempotency keys as they are now on this node.
+type Payments interface {
+	Payment(seq uint64) (payment ledger.PaymentView, found bool, err error)
+	// Key returns what an idempotency key remembers, with Record.Payment filled in
+	// for commands on a payment.
+	Key(key []byte) (view ledger.KeyView, found bool, err error)
+	// Applied is the index of the last log entry that reads reflect.
+	Applied() uint64
+}

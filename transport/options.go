@@ -1,0 +1,87 @@
+package transport
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Sizes of request bodies, in bytes. Larger ones are refused unread.
+const (
+	maxBody      = 64 << 10
+	maxBatchBody = 8 << 20
+)
+
+// maxBatch is the largest batch that a server can be told to take.
+const maxBatch = 10_000
+
+// Options configures a Server.
+type Options struct {
+	Executor Executor // required
+	Accounts Accounts // required
+	Payments Payments // required
+
+	// Registerer takes the purser_http_ metrics. Required.
+	Registerer prometheus.Registerer
+	// Gate is asked before every request. Default: none, every request may enter.
+	Gate Gate
+	// Logger takes what cannot be told to a client. Default: slog.Default().
+	Logger *slog.Logger
+
+	// MaxBatch is the most payments in one batch. Default 1000, at most 10000.
+	MaxBatch int
+	// MaxConns bounds open connections; further ones are answered 503 overloaded
+	// and closed. Default 65536.
+	MaxConns int
+	// MaxConnsPerIP bounds open connections of one address; further ones are
+	// answered 429 rate_limited and closed. Gateways and load generators open
+	// thousands from one address. Default 16384.
+	MaxConnsPerIP int
+	// ReadTimeout bounds reading one request. Default 5 s.
+	ReadTimeout time.Duration
+	// WriteTimeout bounds writing one response. Default 10 s.
+	WriteTimeout time.Duration
+	// IdleTimeout bounds the wait for the next request of a connection. Default 60 s.
+	IdleTimeout time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	setDefault(&o.MaxBatch, 1000)
+	setDefault(&o.MaxConns, 65_536)
+	setDefault(&o.MaxConnsPerIP, 16_384)
+	setDefault(&o.ReadTimeout, 5*time.Second)
+	setDefault(&o.WriteTimeout, 10*time.Second)
+	setDefault(&o.IdleTimeout, 60*time.Second)
+	return o
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate returns all faults of o joined, nil if there are none.
+func (o Options) Validate() error {
+	var faults []error
+	check := func(ok bool, fault string) {
+		if !ok {
+			faults = append(faults, errors.New("transport: "+fault))
+		}
+	}
+	check(o.Executor != nil, "an Executor is required")
+	check(o.Accounts != nil, "Accounts is required")
+	check(o.Payments != nil, "Payments is required")
+	check(o.Registerer != nil, "a Registerer is required")
+	check(o.MaxBatch >= 0 && o.MaxBatch <= maxBatch, "MaxBatch must be at most 10000")
+	check(o.MaxConns >= 0, "MaxConns must not be negative")
+	check(o.MaxConnsPerIP >= 0, "MaxConnsPerIP must not be negative")
+	check(o.ReadTimeout >= 0 && o.WriteTimeout >= 0 && o.IdleTimeout >= 0, "timeouts must not be negative")
+	return errors.Join(faults...)
+}
