@@ -1,0 +1,95 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"purser/internal/ledger"
+)
+
+// OpenKeys returns the index as it was when meta was taken: meta is what Meta
+// returned, as the checkpoint that is now replayed from holds it, or empty if
+// there is none, and before is the seq that the first command after it will
+// have. Rows of runs that meta does not list are deleted; keys that are in no
+// run are read from the journal. It returns ErrKeyMeta or a CorruptionError for
+// what neither this package nor a crash can have left behind.
+func OpenKeys(s *Store, o KeyOptions, meta []byte, before uint64) (*Keys, error) {
+	return openKeys(s, s.ScanKeys, o, meta, before)
+}
+
+// scanKeys is Store.ScanKeys.
+type scanKeys func(from, to uint64, fn func(seq uint64, at ledger.Micros, key []byte) error) error
+
+func openKeys(rows keyRows, scan scanKeys, o KeyOptions, meta []byte, before uint64) (*Keys, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.withDefaults()
+	m := keyMeta{from: 1, next: 1}
+	if len(meta) == 0 {
+		var seed [16]byte
+		_, _ = rand.Read(seed[:]) // never fails
+		m.seed = keySeed{binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])}
+	} else {
+		var err error
+		if m, err = decodeKeyMeta(meta); err != nil {
+			return nil, err
+		}
+	}
+	if m.from > max(before, 1) {
+		return nil, fmt.Errorf("%w: it covers seqs below %d, the state those below %d", ErrKeyMeta, m.from, before)
+	}
+	k := &Keys{
+		opts: o, rows: rows, seed: m.seed, sealer: newSealer(rows, o.Fatal),
+		active: newKeyTable(o.RunKeys),
+		next:   m.next, from: m.from, last: m.from - 1, epoch: m.epoch + 1,
+	}
+	if err := k.load(m.runs); err != nil {
+		return nil, err
+	}
+	go k.sealer.loop()
+	if err := k.refill(scan, before); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	return k, nil
+}
+
+// load deletes the runs that are not listed and opens those that are. The sealer
+// does not run yet.
+func (k *Keys) load(listed []runInfo) error {
+	end := uint32(0)
+	for _, info := range listed {
+		if err := k.wipe(appendRunPrefix(nil, end), appendRunPrefix(nil, info.number)); err != nil {
+			return err
+		}
+		end = info.number + 1
+		r := &keyRun{runInfo: info}
+		if err := k.sealer.builder.load(k.rows, r); err != nil {
+			return err
+		}
+		k.sealer.shelve(r)
+		k.publish(r)
+	}
+	return k.wipe(appendRunPrefix(nil, end), []byte{prefixKeys + 1})
+}
+
+// wipe deletes the rows from start to end, if there are any: a needless
+// tombstone would make the runs to come overlap a memtable.
+func (k *Keys) wipe(start, end []byte) error {
+	err := k.rows.scanRange(start, end, func(_, _ []byte) error { return errScanEnd })
+	if errors.Is(err, errScanEnd) {
+		return k.rows.deleteRange(start, end)
+	}
+	return err
+}
+
+// refill inserts the keys of the journal rows that are in no run.
+func (k *Keys) refill(scan scanKeys, before uint64) error {
+	k.Begin()
+	err := scan(k.from, before, func(seq uint64, at ledger.Micros, key []byte) error {
+		return k.Insert(k.Hash(key), seq, at)
+	})
+	return errors.Join(err, k.End())
+}
