@@ -10,15 +10,15 @@ import (
 
 const headerIfMatch = "If-Match"
 
-// Header names in the canonical form that fasthttp keeps them in.
+// Header names. Those that are looked up are in the canonical form of fasthttp.
 var (
 	nameRequestID       = []byte("X-Request-Id")
 	nameIndex           = []byte("Purser-Index")
 	nameReplayed        = []byte("Idempotent-Replayed")
 	nameRetryAfter      = []byte("Retry-After")
 	nameAllow           = []byte("Allow")
-	nameETag            = []byte("Etag")
-	nameAuthenticate    = []byte("Www-Authenticate")
+	nameETag            = []byte("ETag")
+	nameAuthenticate    = []byte("WWW-Authenticate")
 	nameAuthorization   = []byte("Authorization")
 	nameIfMatch         = []byte(headerIfMatch)
 	nameContentEncoding = []byte("Content-Encoding")

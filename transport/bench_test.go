@@ -1,0 +1,110 @@
+package transport
+
+import (
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"purser/internal/ledger"
+)
+
+// instant is an Executor that has the answer already: what is left to measure is
+// the handler.
+type instant struct {
+	*book
+	result ledger.Result
+}
+
+func (i *instant) Execute(*ledger.Command) (ledger.Result, uint64, error) { return i.result, 7, nil }
+func (i *instant) Barrier() (uint64, error)                               { return 7, nil }
+func (i *instant) Applied() uint64                                        { return 7 }
+
+// newInstant returns a Server on an Executor that accepts every payment.
+func newInstant(tb testing.TB) *Server {
+	b := newBook()
+	b.accounts["alice"] = &bookAccount{Account: ledger.Account{
+		Number: 1, Posted: 1 << 40, Version: 1, Status: ledger.Active, Currency: usd,
+	}}
+	b.accounts["merchant-7"] = &bookAccount{Account: ledger.Account{
+		Number: 2, Version: 1, Status: ledger.Active, Currency: usd,
+	}}
+	res, _, err := b.Execute(&ledger.Command{
+		Kind: ledger.Pay, Key: []byte("k"), Source: []byte("alice"), Destination: []byte("merchant-7"),
+		Amount: 1250, Currency: usd, ExpiresIn: ledger.DefaultExpiry, Reference: []byte("order-991"),
+	})
+	if err != nil || res.Record.Code != ledger.OK {
+		tb.Fatal(err, res.Record)
+	}
+	e := &instant{book: b, result: res}
+	s, err := New(Options{Executor: e, Accounts: b, Payments: e, Registerer: prometheus.NewRegistry()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+var usd = ledger.Currency{'U', 'S', 'D'}
+
+const paymentBody = `{"source":"alice","destination":"merchant-7","amount":"1250","currency":"USD","reference":"order-991"}`
+
+func paymentCtx() *fasthttp.RequestCtx {
+	ctx := &fasthttp.RequestCtx{}
+	ctx.Init(&fasthttp.Request{}, nil, nil)
+	h := &ctx.Request.Header
+	h.SetMethod("POST")
+	h.SetRequestURI("/v1/payments")
+	h.SetContentType("application/json")
+	h.Set("Idempotency-Key", "0192f0a1-5f6e-7c3b-9d51-6a4c1c3f0e77")
+	ctx.Request.SetBodyString(paymentBody)
+	return ctx
+}
+
+func BenchmarkHandlePayment(b *testing.B) {
+	s := newInstant(b)
+	ctx := paymentCtx()
+	b.ReportAllocs()
+	for b.Loop() {
+		s.handle(ctx)
+	}
+	if ctx.Response.StatusCode() != 201 {
+		b.Fatal(string(ctx.Response.Body()))
+	}
+}
+
+func BenchmarkDecodePayment(b *testing.B) {
+	var d decoder
+	body := []byte(paymentBody)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var c ledger.Command
+		d.reset(body)
+		decodePayment(&d, &c)
+	}
+	if d.failed() {
+		b.Fatal(d.fault)
+	}
+}
+
+func BenchmarkRenderPayment(b *testing.B) {
+	res := newInstant(b).opts.Executor.(*instant).result
+	var dst []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = appendRecord(dst[:0], res.Record, nil)
+	}
+}
+
+// TestHandlerAllocatesNothing covers the whole handler of a payment.
+func TestHandlerAllocatesNothing(t *testing.T) {
+	s := newInstant(t)
+	ctx := paymentCtx()
+	s.handle(ctx)
+	if ctx.Response.StatusCode() != 201 {
+		t.Fatal(string(ctx.Response.Body()))
+	}
+	if n := testing.AllocsPerRun(1000, func() { s.handle(ctx) }); n != 0 {
+		t.Errorf("%v allocations per payment, want 0", n)
+	}
+}
