@@ -1,0 +1,393 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// eachDriver runs a test with the system's driver and the portable one.
+func eachDriver(t *testing.T, test func(t *testing.T, run func(context.Context, Config) (Result, error))) {
+	t.Run("native", func(t *testing.T) { test(t, Run) })
+	t.Run("blocking", func(t *testing.T) {
+		test(t, func(ctx context.Context, cfg Config) (Result, error) {
+			if err := cfg.Validate(); err != nil {
+				return Result{}, err
+			}
+			cfg = cfg.withDefaults()
+			j, err := cfg.paymentJob()
+			if err != nil {
+				return Result{}, err
+			}
+			j.blocking = true
+			counts, elapsed, err := j.run(ctx)
+			if err != nil {
+				return Result{}, err
+			}
+			return newResult(cfg, counts, time.Now(), elapsed), nil
+		})
+	})
+}
+
+type runner = func(context.Context, Config) (Result, error)
+
+// check compares a result with what the server executed.
+func check(t *testing.T, f *fake, r Result, payments int) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.payments) != payments {
+		t.Errorf("server executed %d payments, want %d", len(f.payments), payments)
+	}
+	if n := r.Whole["201"]; n != uint64(payments) {
+		t.Errorf("%d payments accepted, want %d: %+v", n, payments, r)
+	}
+	if r.Unknown.Requests != r.Unknown.Resolved+r.Unknown.Unresolved {
+		t.Errorf("unknown outcomes do not add up: %+v", r.Unknown)
+	}
+}
+
+func TestRunCounts(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		for _, test := range []struct {
+			name                 string
+			connections, threads int
+			requests, batch      int
+			pieces               int
+		}{
+			{"one", 1, 1, 1, 1, 0},
+			{"more connections than requests", 8, 2, 3, 1, 0},
+			{"singles", 7, 3, 500, 1, 0},
+			{"in pieces", 3, 1, 40, 1, 9},
+			{"batches", 3, 2, 40, 17, 0},
+			{"batches in pieces", 2, 1, 10, 5, 11},
+			{"large batches", 2, 2, 3, 10_000, 0},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				f := startFake(t)
+				f.pieces = test.pieces
+				r, err := run(t.Context(), Config{
+					Target: f.target(), Connections: test.connections, Threads: test.threads,
+					Requests: test.requests, Batch: test.batch, Accounts: 50, Destination: "bench-{n}",
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				payments := test.requests * test.batch
+				check(t, f, r, payments)
+				if f.received != payments {
+					t.Errorf("server received %d payments, want %d: keys are not unique", f.received, payments)
+				}
+				if r.Accepted != uint64(payments) || r.Requests != uint64(test.requests) || r.Unknown.Cut != 0 || r.Replayed != 0 {
+					t.Errorf("result: %+v", r)
+				}
+				if r.Throughput <= 0 || r.Elapsed <= 0 || r.Latency.P50 <= 0 || r.Latency.Max < r.Latency.P50 {
+					t.Errorf("no measure: %+v", r)
+				}
+			})
+		}
+	})
+}
+
+// TestRunByDuration checks that what is counted and what the server did agree
+// however far the run came.
+func TestRunByDuration(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		f := startFake(t)
+		r, err := run(t.Context(), Config{
+			Target: f.target(), Connections: 4, Duration: 20 * time.Millisecond, Warmup: 5 * time.Millisecond,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, f, r, len(f.order))
+		if r.Accepted > r.Whole["201"] || r.Elapsed > 0.020 {
+			t.Errorf("measured more than there was: %+v", r)
+		}
+	})
+}
+
+func TestRunRefusals(t *testing.T) {
+	f := startFake(t)
+	accepted := 0
+	f.status = func(pay) int { // called with f.mu held
+		if accepted == 30 {
+			return 402
+		}
+		accepted++
+		return 201
+	}
+	r, err := Run(t.Context(), Config{Target: f.target(), Connections: 4, Requests: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[string]uint64{"201": 30, "402": 70}; !maps.Equal(r.Codes, want) || !maps.Equal(r.Whole, want) {
+		t.Errorf("codes %v and %v, want %v", r.Codes, r.Whole, want)
+	}
+	if !strings.HasPrefix(r.Examples["402"], `{"status":402`) || len(r.Examples) != 1 {
+		t.Errorf("examples: %v", r.Examples)
+	}
+}
+
+// TestRunUnknownOutcomes has connections broken, and outcomes called unknown,
+// at a third of all requests. Each must be executed once and counted once.
+func TestRunUnknownOutcomes(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		for name, test := range map[string]struct {
+			fault    fault
+			cut      bool
+			replayed bool
+		}{
+			"cut before": {cutBefore, true, false},
+			"cut after":  {cutAfter, true, true},
+			"cut within": {cutWithin, true, true},
+			"504":        {outcome504, false, true},
+		} {
+			for _, batch := range []int{1, 4} {
+				t.Run(fmt.Sprintf("%s, batch %d", name, batch), func(t *testing.T) {
+					f := startFake(t)
+					faults := 0
+					f.misbehave = func(key string, nth int) fault {
+						if len(f.seen)%3 == 0 && nth <= 2 {
+							faults++
+							return test.fault
+						}
+						return none
+					}
+					const requests = 60
+					r, err := run(t.Context(), Config{
+						Target: f.target(), Connections: 5, Requests: requests, Batch: batch, Patience: time.Hour,
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					check(t, f, r, requests*batch)
+					u := r.Unknown
+					if u.Requests == 0 || u.Unresolved != 0 || len(u.Keys) != 0 {
+						t.Errorf("unknown: %+v", u)
+					}
+					wantCuts := 0
+					if test.cut {
+						wantCuts = faults
+					}
+					if u.Cut != uint64(wantCuts) {
+						t.Errorf("%d cuts counted, want %d", u.Cut, wantCuts)
+					}
+					if (r.Replayed > 0) != test.replayed {
+						t.Errorf("%d replayed", r.Replayed)
+					}
+					if n := r.Codes["504"]; !test.cut && n != uint64(faults*batch) {
+						t.Errorf("%d payments answered 504, want %d", n, faults*batch)
+					}
+				})
+			}
+		}
+	})
+}
+
+func TestRunConnectionClose(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		f := startFake(t)
+		f.misbehave = func(string, int) fault {
+			if len(f.seen)%4 == 0 {
+				return closeAfter
+			}
+			return none
+		}
+		r, err := run(t.Context(), Config{Target: f.target(), Connections: 3, Requests: 50})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, f, r, 50)
+		if r.Unknown.Requests != 0 {
+			t.Errorf("an orderly close left outcomes unknown: %+v", r.Unknown)
+		}
+	})
+}
+
+// TestRunServerGone takes the server away for good at the 20th payment.
+func TestRunServerGone(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		f := startFake(t)
+		f.misbehave = func(string, int) fault {
+			if len(f.seen) >= 20 {
+				return leave
+			}
+			return none
+		}
+		r, err := run(t.Context(), Config{
+			Target: f.target(), Connections: 4, Requests: 100, Batch: 2, Patience: 50 * time.Millisecond,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		accounted(t, f, r, 2)
+		if r.Unknown.Unresolved != 4 {
+			t.Errorf("%d unresolved, want one per connection", r.Unknown.Unresolved)
+		}
+	})
+}
+
+// accounted checks that every payment the server made was either accepted or
+// is listed as unresolved.
+func accounted(t *testing.T, f *fake, r Result, batch int) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(r.Unknown.Keys) != int(r.Unknown.Unresolved)*batch {
+		t.Errorf("%d keys for %d unresolved requests", len(r.Unknown.Keys), r.Unknown.Unresolved)
+	}
+	made := 0 // of the unresolved ones
+	for _, key := range r.Unknown.Keys {
+		if _, ok := f.payments[key]; ok {
+			made++
+		}
+	}
+	if got, want := int(r.Whole["201"])+made, len(f.payments); got != want {
+		t.Errorf("accepted and unresolved cover %d payments, the server made %d", got, want)
+	}
+}
+
+// TestRunCancelled ends a run while every connection waits for an answer that
+// never comes.
+func TestRunCancelled(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		f := startFake(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		waiting := 0
+		f.misbehave = func(string, int) fault {
+			if len(f.seen) <= 10 {
+				return none
+			}
+			if waiting++; waiting == 5 {
+				cancel()
+			}
+			return silent
+		}
+		r, err := run(ctx, Config{Target: f.target(), Connections: 5, Requests: 100, Patience: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		accounted(t, f, r, 1)
+		if r.Whole["201"] != 10 || r.Unknown.Unresolved != 5 || r.Unknown.Cut != 0 {
+			t.Errorf("result: %+v", r)
+		}
+	})
+}
+
+// TestRunOverdue has a server that stays connected but does not answer.
+func TestRunOverdue(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		f := startFake(t)
+		f.misbehave = func(string, int) fault { return silent }
+		r, err := run(t.Context(), Config{Target: f.target(), Connections: 3, Requests: 9, Patience: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Unknown.Unresolved != 3 || len(r.Whole) != 0 || r.Throughput != 0 {
+			t.Errorf("result: %+v", r)
+		}
+	})
+}
+
+func TestRunMalformedReply(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		for bad, want := range map[fault]string{garbage: "malformed reply: status line", missingResult: "1 results for 2 payments"} {
+			f := startFake(t)
+			f.misbehave = func(string, int) fault {
+				if len(f.seen) == 7 {
+					return bad
+				}
+				return none
+			}
+			_, err := run(t.Context(), Config{Target: f.target(), Connections: 3, Threads: 3, Requests: 50, Batch: 2})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v, want %q", err, want)
+			}
+		}
+	})
+}
+
+func TestRunNoServer(t *testing.T) {
+	f := startFake(t)
+	f.leave()
+	if _, err := Run(t.Context(), Config{Target: f.target(), Requests: 1}); err == nil || !strings.Contains(err.Error(), "connect") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestSeed checks that a connection's requests depend on the seed alone.
+func TestSeed(t *testing.T) {
+	run := func(seed uint64) map[string]pay {
+		f := startFake(t)
+		_, err := Run(t.Context(), Config{
+			Target: f.target(), Connections: 4, Requests: 40, Batch: 3, Accounts: 1000, Destination: "bench-{n}",
+			KeyPrefix: "k", Seed: seed,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.payments
+	}
+	first := run(1)
+	if !maps.Equal(first, run(1)) {
+		t.Error("one seed gave two loads")
+	}
+	if maps.Equal(first, run(2)) {
+		t.Error("two seeds gave one load")
+	}
+	if _, ok := first["k-00003-000000000029"]; !ok {
+		t.Errorf("keys: %v", slices.Sorted(maps.Keys(first)))
+	}
+	accounts := make(map[string]bool)
+	for _, p := range first {
+		if p.Source == p.Destination || len(p.Source) != len("bench-000") || p.Amount != "1" || p.Currency != "USD" {
+			t.Errorf("payment %+v", p)
+		}
+		accounts[p.Source] = true
+	}
+	if len(accounts) < 90 { // of 120 draws from 1000
+		t.Errorf("%d different sources", len(accounts))
+	}
+}
+
+func TestResultForms(t *testing.T) {
+	f := startFake(t)
+	f.status = func(pay) int { return 402 }
+	r, err := Run(t.Context(), Config{Target: f.target(), Connections: 1, Requests: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := r.JSON(&out); err != nil {
+		t.Fatal(err)
+	}
+	var back struct {
+		Throughput *float64
+		Codes      map[string]int
+		Latency    map[string]float64 `json:"latency_us"`
+		Machine    struct{ CPUs int }
+		Config     struct{ Connections int }
+	}
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil {
+		t.Fatal(err)
+	}
+	if back.Throughput == nil || back.Codes["402"] != 3 || back.Latency["p50"] <= 0 || back.Machine.CPUs < 1 || back.Config.Connections != 1 {
+		t.Errorf("JSON: %s", &out)
+	}
+	out.Reset()
+	if err := r.Text(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"throughput  0 payments/s", "status 402  3", `{"status":402`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("text lacks %q:\n%s", want, &out)
+		}
+	}
+}
