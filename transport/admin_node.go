@@ -1,0 +1,128 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"purser/internal/ledger"
+)
+
+// Node tells how the process is doing.
+type Node interface {
+	Status() Status
+	// Ready returns nil when the node can serve clients, and otherwise the reasons
+	// why not, joined with errors.Join when there are several.
+	Ready() error
+	// Live returns an error only when a restart of the process would help.
+	Live() error
+}
+
+// Snapshots makes and hands out snapshots of the node's state.
+type Snapshots interface {
+	// Take makes one of the state as it is now and returns when it is durable.
+	Take(ctx context.Context) (SnapshotInfo, error)
+	// List returns those that there are, the newest first.
+	List() ([]SnapshotInfo, error)
+	// Open returns the content of one, or ErrSnapshotNotFound. The caller closes it.
+	Open(id string) (io.ReadCloser, error)
+}
+
+// Membership changes who is in the cluster and who leads it. Its errors are told
+// to the operator as the reason why it cannot be done; a NotLeaderError says
+// where it could.
+type Membership interface {
+	// TransferLeadership returns once the named node leads; an empty name leaves
+	// the choice to the leader.
+	TransferLeadership(ctx context.Context, to string) (Transfer, error)
+	AddMember(ctx context.Context, m Member) error
+	RemoveMember(ctx context.Context, id string) error
+}
+
+// Verifier checks the books: the sum of every currency, and with deep also what
+// the journal says about every account.
+type Verifier interface {
+	Verify(ctx context.Context, deep bool) (VerifyReport, error)
+}
+
+// ErrSnapshotNotFound is returned for an id that no snapshot has.
+var ErrSnapshotNotFound = errors.New("there is no such snapshot")
+
+// NotLeaderError is returned for what only the leader can do.
+type NotLeaderError struct {
+	Leader string // its admin address, empty when unknown
+}
+
+func (e *NotLeaderError) Error() string {
+	if e.Leader == "" {
+		return "this node does not lead and knows no leader"
+	}
+	return "this node does not lead; " + e.Leader + " does"
+}
+
+// Status is what GET /admin/v1/status answers.
+type Status struct {
+	Node         string        `json:"node"`
+	Role         string        `json:"role"`   // leader, follower or candidate
+	Leader       string        `json:"leader"` // id of the node that leads, empty when unknown
+	Term         uint64        `json:"term"`
+	CommitIndex  uint64        `json:"commit_index"`
+	AppliedIndex uint64        `json:"applied_index"`
+	Digest       string        `json:"digest"` // of everything up to AppliedIndex, in hex
+	Members      []Member      `json:"members"`
+	Shards       int           `json:"shards"`
+	Snapshot     *SnapshotInfo `json:"snapshot"` // the newest, nil for none
+	Version      string        `json:"version"`  // of the program
+}
+
+// Member is one node of the cluster.
+type Member struct {
+	ID       string `json:"id"`
+	RaftAddr string `json:"raft_addr"`
+	APIAddr  string `json:"api_addr"`
+	Voter    bool   `json:"voter"`
+	// Lag is how many log entries the member is known to be behind the leader.
+	Lag uint64 `json:"lag"`
+}
+
+// SnapshotInfo describes one snapshot.
+type SnapshotInfo struct {
+	ID        string `json:"id"`
+	Index     uint64 `json:"index"` // of the last log entry that it covers
+	Term      uint64 `json:"term"`
+	Bytes     int64  `json:"bytes"`
+	CreatedAt Time   `json:"created_at"`
+	TookMS    int64  `json:"took_ms"` // milliseconds it took to make
+}
+
+// Transfer is a change of leadership that has happened.
+type Transfer struct {
+	Leader string `json:"leader"`
+	Term   uint64 `json:"term"`
+	TookMS int64  `json:"took_ms"`
+}
+
+// VerifyReport is what verifying the books found.
+type VerifyReport struct {
+	OK         bool                     `json:"ok"`
+	Currencies map[string]CurrencyTotal `json:"currencies"`
+	Index      uint64                   `json:"index"` // of the log, that the books were read at
+	Deep       bool                     `json:"deep"`
+	Faults     []string                 `json:"faults,omitempty"` // what is wrong, when not OK
+}
+
+// CurrencyTotal sums up one currency: accounts, and all they have posted in minor
+// units, the outside included.
+type CurrencyTotal struct {
+	Accounts uint64 `json:"accounts"`
+	Sum      string `json:"sum"`
+}
+
+// Time is a time as the API spells it: RFC 3339 in UTC with microseconds.
+type Time struct{ time.Time }
+
+// MarshalJSON implements json.Marshaler.
+func (t Time) MarshalJSON() ([]byte, error) {
+	return appendTime(nil, ledger.Micros(t.UnixMicro())), nil
+}

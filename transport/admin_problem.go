@@ -1,0 +1,118 @@
+package transport
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Errors that only the admin listener has, in the form of the public ones.
+var (
+	adminNotLive             = meaning{name: "not_live", status: 503, title: "Not live"}
+	adminNotReady            = meaning{name: "not_ready", status: 503, title: "Not ready", retryable: true, retryAfter: 1}
+	adminSnapshotNotFound    = meaning{name: "snapshot_not_found", status: 404, title: "Snapshot not found"}
+	adminNotLeader           = meaning{name: "not_leader", status: 409, title: "Not leader", retryable: true}
+	adminCannotTransfer      = meaning{name: "cannot_transfer", status: 409, title: "Cannot transfer leadership"}
+	adminCannotChangeMembers = meaning{name: "cannot_change_members", status: 409, title: "Cannot change members"}
+	adminInternal            = meaning{name: "internal", status: 500, title: "Internal error"}
+)
+
+// adminFault is an error with its place in the API. members are further fields
+// of the problem.
+type adminFault struct {
+	meaning meaning
+	detail  string
+	members map[string]any
+}
+
+func (f *adminFault) Error() string { return f.meaning.name + ": " + f.detail }
+
+// route serves one path: it picks the method, and makes a handler's error the
+// response.
+func (a *Admin) route(m methods) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if !saneRequestID([]byte(id)) {
+			id = string(a.ids.append(nil))
+		}
+		w.Header().Set("X-Request-Id", id)
+		name := r.Method
+		if name == http.MethodHead {
+			name = http.MethodGet
+		}
+		serve := m[name]
+		if serve == nil {
+			serve = func(w http.ResponseWriter, r *http.Request) error { return noHandler(w, m) }
+		}
+		if err := serve(w, r); err != nil {
+			a.refuse(w, id, err)
+		}
+	})
+}
+
+func noHandler(w http.ResponseWriter, m methods) error {
+	if len(m) == 0 {
+		return &adminFault{meanings[codeNotFound], "there is nothing at this path", nil}
+	}
+	allowed := slices.Collect(maps.Keys(m))
+	if m["GET"] != nil {
+		allowed = append(allowed, "HEAD")
+	}
+	slices.Sort(allowed)
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return &adminFault{meanings[codeMethodNotAllowed], "the methods here are " + strings.Join(allowed, ", "), nil}
+}
+
+// refuse answers with the problem that err is.
+func (a *Admin) refuse(w http.ResponseWriter, id string, err error) {
+	f := a.classify(err)
+	m := f.meaning
+	problem := map[string]any{
+		"type": "/problems/" + m.name, "title": m.title, "status": m.status, "code": m.name,
+		"detail": f.detail, "retryable": m.retryable, "request_id": id,
+	}
+	maps.Copy(problem, f.members)
+	w.Header().Set("Content-Type", string(typeProblem))
+	w.Header().Set("Cache-Control", "no-store")
+	if m.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(m.retryAfter))
+	}
+	w.WriteHeader(m.status)
+	json.NewEncoder(w).Encode(problem) // an error is the connection's: there is nobody to tell
+}
+
+func (a *Admin) classify(err error) *adminFault {
+	var f *adminFault
+	var elsewhere *NotLeaderError
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &elsewhere):
+		return &adminFault{adminNotLeader, err.Error(), map[string]any{"leader": elsewhere.Leader}}
+	case errors.Is(err, ErrSnapshotNotFound):
+		return &adminFault{adminSnapshotNotFound, ErrSnapshotNotFound.Error(), nil}
+	}
+	for _, known := range failures {
+		if errors.Is(err, known.err) {
+			return &adminFault{meanings[known.code], err.Error(), nil}
+		}
+	}
+	a.opts.Logger.Error("admin request failed", "error", err)
+	return &adminFault{adminInternal, err.Error(), nil}
+}
+
+func answerJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", string(typeJSON))
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	w.Write(append(body, '\n')) // an error is the connection's: there is nobody to tell
+	return nil
+}
