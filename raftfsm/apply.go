@@ -1,0 +1,170 @@
+package raftfsm
+
+import (
+	"fmt"
+
+	"purser/internal/ledger"
+	"purser/shard"
+)
+
+// maxSweep bounds the holds that one entry looks at for expiry, so that no entry
+// takes long; what is left over is due again at the next one.
+const maxSweep = 256
+
+// apply executes one log entry. It panics when the machine cannot go on: an
+// entry that doesn't decode, or a store that fails. A refused command is not
+// such a case; it is a result.
+//
+// The order is the definition of the outcome: first overdue holds lapse, then
+// the commands run, one after another.
+func (m *machine) apply(index, term uint64, data []byte) *ledger.Applied {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	entry, err := ledger.DecodeEntry(data)
+	if err != nil {
+		panic(fmt.Sprintf("raftfsm: log entry %d: %v", index, err))
+	}
+	next := m.pos
+	next.Index, next.Term = index, term
+	// Stamps increase along the log, also where a new leader's clock is behind.
+	next.Stamp = max(entry.Stamp, m.pos.Stamp+1)
+
+	s := sequence{m: m, pos: &next, base: m.pos.Seq + 1}
+	must(index, s.sweep())
+	must(index, s.commands(&entry))
+	m.group.Execute(s.slots)
+	must(index, m.record(&s, &next))
+	return s.applied()
+}
+
+func must(index uint64, err error) {
+	if err != nil {
+		panic(fmt.Sprintf("raftfsm: apply log entry %d: %v", index, err))
+	}
+}
+
+// record walks the executed commands in log order: it chains the postings of the
+// world accounts, writes the journal, and publishes the new position.
+func (m *machine) record(s *sequence, next *position) error {
+	worlds := s.chainWorlds()
+	batch := m.store.Begin(next.Index, next.Stamp)
+	for _, slot := range s.slots {
+		batch.Add(&slot.Record)
+		s.due(&slot.Record)
+	}
+	next.Digest = batch.Digest(m.pos.Digest)
+	if err := batch.Commit(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.pos = *next
+	for c, w := range worlds {
+		m.worlds[c] = w
+	}
+	m.mu.Unlock()
+	return nil
+}
+
+// chainWorlds adds the entry's movements to the world accounts that they touch,
+// and links the world legs into the chains of those.
+func (s *sequence) chainWorlds() map[ledger.Currency]world {
+	touched := s.m.touched
+	clear(touched)
+	for _, slot := range s.slots {
+		rec := &slot.Record
+		if rec.Code != ledger.OK || rec.Command.Kind < ledger.Pay {
+			continue
+		}
+		c := rec.Command.Currency
+		if rec.Payment != nil {
+			c = rec.Payment.Currency
+		}
+		kind := rec.Command.Kind
+		s.chain(touched, c, rec, &rec.Source, kind.SourceDirection())
+		s.chain(touched, c, rec, &rec.Destination, kind.DestinationDirection())
+	}
+	return touched
+}
+
+func (s *sequence) chain(touched map[ledger.Currency]world, c ledger.Currency, rec *ledger.Record, leg *ledger.Leg, dir ledger.Direction) {
+	if !leg.Moved || !leg.World && dir == ledger.None {
+		return
+	}
+	w, ok := touched[c]
+	if !ok {
+		w = s.m.worlds[c]
+	}
+	amount := rec.Amount
+	if dir == ledger.Debit {
+		amount = -amount
+	}
+	switch {
+	case leg.World:
+		leg.Prev = w.Last
+		w.Last = rec.Seq
+		w.Postings++
+		leg.Ordinal = w.Postings
+		if dir != ledger.None {
+			w.Posted = w.Posted.Add(amount)
+		}
+	default:
+		w.Inside = w.Inside.Add(amount)
+	}
+	touched[c] = w
+}
+
+// due notes when the hold of a new authorization lapses.
+func (s *sequence) due(rec *ledger.Record) {
+	if rec.Code != ledger.OK || rec.Command.Kind != ledger.Authorize {
+		return
+	}
+	at := rec.Command.HoldUntil(rec.Time)
+	if s.pos.NextDue == 0 || at < s.pos.NextDue {
+		s.pos.NextDue = at
+	}
+}
+
+// sweep lets overdue holds lapse, in (expiry, seq) order. Which ones, and at
+// most how many, depends on log time alone.
+func (s *sequence) sweep() error {
+	if s.pos.NextDue == 0 || s.pos.NextDue > s.pos.Stamp {
+		return nil
+	}
+	due, err := s.m.store.Due(s.pos.Swept, s.pos.Stamp, maxSweep, s.base)
+	if err != nil {
+		return err
+	}
+	for _, hold := range due {
+		s.pos.Swept = hold
+		payment, err := s.payment(hold.Seq)
+		if err != nil {
+			return err
+		}
+		if payment == nil {
+			return fmt.Errorf("hold of %d has no payment", hold.Seq)
+		}
+		if payment.State.Held == 0 {
+			continue
+		}
+		cmd := ledger.Command{Kind: ledger.Expire, Payment: hold.Seq}
+		s.add(&shard.Slot{Record: ledger.Record{
+			Command: cmd,
+			Raw:     ledger.AppendCommand(nil, &cmd),
+			Payment: payment,
+		}})
+	}
+	return s.scheduleNext()
+}
+
+// scheduleNext finds the earliest expiry behind what was swept.
+func (s *sequence) scheduleNext() error {
+	next, ok, err := s.m.store.NextDue(s.pos.Swept)
+	if err != nil {
+		return err
+	}
+	s.pos.NextDue = 0
+	if ok {
+		s.pos.NextDue = next
+	}
+	return nil
+}

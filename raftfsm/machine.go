@@ -1,0 +1,153 @@
+package raftfsm
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"purser/internal/ledger"
+	"purser/internal/store"
+	"purser/shard"
+)
+
+// machine is the replicated state: the accounts on their shards, the journal and
+// the idempotency keys in Pebble, and the few numbers that belong to neither.
+// It is a pure function of the log entries applied to it.
+//
+// The goroutine that applies entries owns it. Others read through the methods
+// that say so, or take applying first, which holds still between two entries.
+type machine struct {
+	store *store.Store
+	keys  *store.Keys
+	group *shard.Group
+
+	// applying is held for each entry, and by whoever needs an entry boundary.
+	applying sync.Mutex
+
+	// mu guards pos and worlds against readers; only the applying goroutine
+	// writes them, once per entry.
+	mu     sync.RWMutex
+	pos    position
+	worlds map[ledger.Currency]world
+
+	working map[uint64]*ledger.Payment // payments of earlier entries that this one acts on
+	touched map[ledger.Currency]world  // scratch: world accounts as this entry leaves them
+	seqs    []uint64                   // scratch: candidates of a key lookup
+
+	retention ledger.Micros
+}
+
+// position is how far the machine has come. Invariant: every number follows from
+// the log up to index alone.
+type position struct {
+	Index   uint64             `json:"index"` // last command entry applied
+	Term    uint64             `json:"term"`  // of that entry
+	Seq     uint64             `json:"seq"`   // last sequence number given
+	Digest  uint64             `json:"digest"`
+	Stamp   ledger.Micros      `json:"stamp"`    // log time of that entry
+	Swept   store.ExpiryCursor `json:"swept"`    // last hold looked at for expiry
+	NextDue ledger.Micros      `json:"next_due"` // earliest expiry behind Swept that may be open; 0 for none
+}
+
+// world is the account of everything outside in one currency, and the journal's
+// own account of the inside: what its rows say that all accounts together have.
+type world struct {
+	Posted   ledger.Int128
+	Inside   ledger.Int128
+	Last     uint64 // seq of the newest posting
+	Postings uint64
+}
+
+// machineConfig says where the state is and how it is kept.
+type machineConfig struct {
+	fs        vfs.FS
+	dir       string
+	shards    int
+	retention ledger.Micros
+	store     store.Options
+}
+
+// openMachine loads the state of the last checkpoint in cfg.dir, or starts an
+// empty one.
+func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error) {
+	cfg.store.FS, cfg.store.Dir = cfg.fs, cfg.dir
+	st, err := store.Open(cfg.store)
+	if err != nil {
+		return nil, meta, fmt.Errorf("open state: %w", err)
+	}
+	m := &machine{
+		store:     st,
+		worlds:    make(map[ledger.Currency]world),
+		working:   make(map[uint64]*ledger.Payment),
+		touched:   make(map[ledger.Currency]world),
+		retention: cfg.retention,
+	}
+	defer func() {
+		if err != nil {
+			m.close()
+		}
+	}()
+	if m.group, err = shard.New(shard.Options{Shards: cfg.shards}); err != nil {
+		return nil, meta, err
+	}
+	raw, ok, err := st.LoadCheckpoint()
+	if err != nil {
+		return nil, meta, err
+	}
+	if ok {
+		if meta, err = decodeCheckpointMeta(raw); err != nil {
+			return nil, meta, err
+		}
+		m.pos, m.worlds = meta.Position, meta.worlds()
+		err = st.Pages(func(k store.PageKey, page []byte) error {
+			return m.group.Load(shard.Key(k), page)
+		})
+		if err != nil {
+			return nil, meta, err
+		}
+	}
+	m.keys, err = store.OpenKeys(st, store.KeyOptions{Retention: cfg.retention, Fatal: cfg.store.Fatal}, meta.Keys, m.pos.Seq+1)
+	return m, meta, err
+}
+
+// close stops the shards and closes the store. What the checkpoint does not
+// have, the log has.
+func (m *machine) close() error {
+	var faults []error
+	if m.group != nil {
+		m.group.Close()
+	}
+	if m.keys != nil {
+		faults = append(faults, m.keys.Close())
+	}
+	if err := errors.Join(append(faults, m.store.Close())...); err != nil {
+		return fmt.Errorf("close state: %w", err)
+	}
+	return nil
+}
+
+// position returns how far the machine has come. Any goroutine may call it.
+func (m *machine) position() position {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.pos
+}
+
+// world returns the account of the outside of currency c. Any goroutine may
+// call it.
+func (m *machine) world(c ledger.Currency) world {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.worlds[c]
+}
+
+// currencies lists the currencies that ever moved, in order.
+func currencies(worlds map[ledger.Currency]world) []ledger.Currency {
+	return slices.SortedFunc(maps.Keys(worlds), func(a, b ledger.Currency) int {
+		return slices.Compare(a[:], b[:])
+	})
+}

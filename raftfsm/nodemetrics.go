@@ -1,0 +1,192 @@
+package raftfsm
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"purser/wal"
+)
+
+// nodeMetrics holds the instruments of the log and the snapshots; Node collects
+// them together with what it reads from the state.
+type nodeMetrics struct {
+	walWrite, walSync prometheus.Histogram
+	walBytes          prometheus.Counter
+	walEntries        prometheus.Counter
+	snapshotSeconds   prometheus.Histogram
+	slowDisk          prometheus.Counter
+}
+
+func newNodeMetrics() *nodeMetrics {
+	disk := prometheus.ExponentialBuckets(20e-6, 2, 18)
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	return &nodeMetrics{
+		walWrite:        histogram("purser_wal_write_seconds", "Time to hand one append to the file.", disk),
+		walSync:         histogram("purser_wal_sync_seconds", "Time of the fdatasync of one append.", disk),
+		walBytes:        counter("purser_wal_written_bytes_total", "Bytes appended to the log, framing included."),
+		walEntries:      counter("purser_wal_entries_total", "Entries appended to the log."),
+		snapshotSeconds: histogram("purser_snapshot_seconds", "Time to take a snapshot.", prometheus.ExponentialBuckets(0.01, 2, 14)),
+		slowDisk:        counter("purser_store_slow_disk_operations_total", "Disk operations of the store over the limit for slow ones."),
+	}
+}
+
+// append observes one append to the log, on the goroutine that appends.
+func (m *nodeMetrics) append(a wal.Append) {
+	m.walWrite.Observe(a.Write.Seconds())
+	m.walSync.Observe(a.Sync.Seconds())
+	m.walBytes.Add(float64(a.Bytes))
+	m.walEntries.Add(float64(a.Entries))
+}
+
+func (m *nodeMetrics) diskSlow(string, time.Duration) { m.slowDisk.Inc() }
+
+func (m *nodeMetrics) all() []prometheus.Collector {
+	return []prometheus.Collector{m.walWrite, m.walSync, m.walBytes, m.walEntries, m.snapshotSeconds, m.slowDisk}
+}
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+var (
+	leaderDesc      = describe("purser_node_leading", "1 while this node leads and serves, 0 otherwise.")
+	termDesc        = describe("purser_node_term", "Raft term.")
+	appliedDesc     = describe("purser_node_applied_index", "Index of the last entry applied.")
+	commitDesc      = describe("purser_node_commit_index", "Index of the last entry committed.")
+	sequenceDesc    = describe("purser_ledger_sequence", "Last ledger sequence number given.")
+	digestDesc      = describe("purser_ledger_digest", "Running digest of all results, folded to 32 bits: equal at equal applied index on all nodes.")
+	nextDueDesc     = describe("purser_ledger_next_expiry_timestamp_seconds", "When the next open hold lapses, 0 if there is none.")
+	unsavedDesc     = describe("purser_snapshot_unsaved_bytes", "Size of the entries applied since the last snapshot.")
+	walSegmentsDesc = describe("purser_wal_segments", "Segment files of the log.")
+	walSizeDesc     = describe("purser_wal_size_bytes", "Size of the log's segment files.")
+	accountsDesc    = describe("purser_shard_accounts", "Accounts of a shard.", "shard")
+	pagesDesc       = describe("purser_shard_pages", "Pages of a shard.", "shard")
+	shardBytesDesc  = describe("purser_shard_memory_bytes", "Memory for the accounts of a shard.", "shard")
+	commandsDesc    = describe("purser_shard_commands_total", "Commands that a shard took part in.", "shard")
+	parksDesc       = describe("purser_shard_parks_total", "Times a shard parked to wait for another.", "shard")
+	copiedDesc      = describe("purser_shard_pages_copied_total", "Pages copied because a checkpoint had captured them.", "shard")
+	readsDesc       = describe("purser_shard_reads_waiting", "Reads that wait for a shard.", "shard")
+)
+
+var nodeDescs = []*prometheus.Desc{
+	leaderDesc, termDesc, appliedDesc, commitDesc, sequenceDesc, digestDesc, nextDueDesc, unsavedDesc,
+	walSegmentsDesc, walSizeDesc, accountsDesc, pagesDesc, shardBytesDesc, commandsDesc, parksDesc, copiedDesc, readsDesc,
+}
+
+// Describe implements prometheus.Collector.
+func (n *Node) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range n.metrics.all() {
+		c.Describe(ch)
+	}
+	for _, d := range nodeDescs {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (n *Node) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range n.metrics.all() {
+		c.Collect(ch)
+	}
+	set := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	count := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	leading := 0.0
+	if n.serving.Load() {
+		leading = 1
+	}
+	set(leaderDesc, leading)
+	set(termDesc, float64(n.raft.CurrentTerm()))
+	set(commitDesc, float64(n.raft.CommitIndex()))
+	log := n.log.Stats()
+	set(walSegmentsDesc, float64(log.Segments))
+	set(walSizeDesc, float64(log.Bytes))
+	set(unsavedDesc, float64(n.fsm.sinceSnapshot.Load()))
+	n.fsm.use(func(m *machine) {
+		at := m.position()
+		set(appliedDesc, float64(at.Index))
+		set(sequenceDesc, float64(at.Seq))
+		set(digestDesc, float64(uint32(at.Digest^at.Digest>>32)))
+		set(nextDueDesc, float64(at.NextDue)/1e6)
+		for i, s := range m.group.Stats() {
+			shard := strconv.Itoa(i)
+			set(accountsDesc, float64(s.Accounts), shard)
+			set(pagesDesc, float64(s.Pages), shard)
+			set(shardBytesDesc, float64(s.Bytes+s.Retained), shard)
+			set(readsDesc, float64(s.ReadsWaiting), shard)
+			count(commandsDesc, s.Commands, shard)
+			count(parksDesc, s.Parks, shard)
+			count(copiedDesc, s.PagesCopied, shard)
+		}
+	})
+}
+
+// Status is the state of a node at one moment.
+type Status struct {
+	Node         string
+	Role         string // leader, follower or candidate
+	Leader       string // id of the leader, "" if none is known
+	Term         uint64
+	CommitIndex  uint64
+	AppliedIndex uint64 // of the last command entry, which Digest belongs to
+	Sequence     uint64
+	Digest       string
+	Shards       int
+	Members      []Member
+}
+
+// Member is a member of the cluster.
+type Member struct {
+	ID          string
+	RaftAddress string
+	Voter       bool
+}
+
+// Status returns the present state of the node.
+func (n *Node) Status() Status {
+	_, leader := n.raft.LeaderWithID()
+	s := Status{
+		Node:        n.cfg.NodeID,
+		Role:        role(n.raft.State()),
+		Leader:      string(leader),
+		Term:        n.raft.CurrentTerm(),
+		CommitIndex: n.raft.CommitIndex(),
+		Shards:      n.cfg.Shards,
+	}
+	n.fsm.use(func(m *machine) {
+		at := m.position()
+		s.AppliedIndex, s.Sequence, s.Digest = at.Index, at.Seq, formatDigest(at.Digest)
+	})
+	if future := n.raft.GetConfiguration(); future.Error() == nil {
+		for _, server := range future.Configuration().Servers {
+			s.Members = append(s.Members, Member{
+				ID: string(server.ID), RaftAddress: string(server.Address), Voter: server.Suffrage == raft.Voter,
+			})
+		}
+	}
+	return s
+}
+
+func role(s raft.RaftState) string {
+	switch s {
+	case raft.Leader:
+		return "leader"
+	case raft.Candidate:
+		return "candidate"
+	}
+	return "follower"
+}
+
+// State returns the replicated state for reading.
+func (n *Node) State() *FSM { return n.fsm }

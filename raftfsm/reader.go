@@ -1,0 +1,111 @@
+package raftfsm
+
+import (
+	"purser/internal/ledger"
+	"purser/internal/store"
+)
+
+// The methods below read the state as it is between two entries. They are for
+// any goroutine; what they return has memory of its own. For a linearizable
+// read, wait for a barrier first.
+
+// Applied is the index of the last command entry that the state reflects.
+func (f *FSM) Applied() (index uint64) {
+	f.use(func(m *machine) { index = m.position().Index })
+	return index
+}
+
+// Account returns an account; ok is false if there is none. World accounts
+// always exist: theirs has Outside set.
+func (f *FSM) Account(id []byte) (view ledger.AccountView, ok bool, err error) {
+	f.use(func(m *machine) { view, ok = m.account(id) })
+	return view, ok, nil
+}
+
+func (m *machine) account(id []byte) (ledger.AccountView, bool) {
+	c, ok := ledger.WorldCurrency(id)
+	if !ok {
+		return m.group.Read(id)
+	}
+	w := m.world(c)
+	return ledger.AccountView{
+		Account: ledger.Account{Currency: c, Status: ledger.Active, Unlimited: true, LastSeq: w.Last, Postings: w.Postings},
+		ID:      append([]byte(nil), id...),
+		Outside: &w.Posted,
+	}, true
+}
+
+// Accounts lists up to limit accounts, by id, whose ids start with prefix and
+// come after the given one. World accounts are not listed.
+func (f *FSM) Accounts(prefix, after []byte, limit int) (page ledger.AccountsPage, err error) {
+	f.use(func(m *machine) { page, err = m.accounts(prefix, after, limit) })
+	return page, err
+}
+
+func (m *machine) accounts(prefix, after []byte, limit int) (page ledger.AccountsPage, err error) {
+	ids, more, err := m.store.AccountIDs(prefix, after, limit, m.position().Seq+1)
+	if err != nil {
+		return page, err
+	}
+	views, found := m.group.ReadMany(ids)
+	for i, view := range views {
+		if found[i] {
+			page.Accounts = append(page.Accounts, view)
+		}
+	}
+	page.More = more
+	return page, nil
+}
+
+// Entries returns up to limit lines of an account's history, behind the one with
+// seq from, or from the start of the order if from is 0; ok is false if there is
+// no such account.
+func (f *FSM) Entries(id []byte, ascending bool, from uint64, limit int) (page ledger.EntriesPage, ok bool, err error) {
+	f.use(func(m *machine) {
+		var view ledger.AccountView
+		if view, ok = m.account(id); !ok {
+			return
+		}
+		history := store.History{Account: view.Number}
+		if view.Outside != nil {
+			history = store.History{World: view.Currency}
+		}
+		page, err = m.store.Entries(history, view.LastSeq, view.Postings, ascending, from, limit)
+	})
+	return page, ok, err
+}
+
+// Payment returns the payment with the given seq and its newest event; ok is
+// false if there is none.
+func (f *FSM) Payment(seq uint64) (view ledger.PaymentView, ok bool, err error) {
+	f.use(func(m *machine) { view, ok, err = m.store.Payment(seq, m.position().Seq+1) })
+	return view, ok, err
+}
+
+// Key returns what an idempotency key remembers; ok is false if it is new or
+// forgotten.
+func (f *FSM) Key(key []byte) (view ledger.KeyView, ok bool, err error) {
+	f.use(func(m *machine) { view, ok, err = m.key(key) })
+	return view, ok, err
+}
+
+func (m *machine) key(key []byte) (ledger.KeyView, bool, error) {
+	at := m.position()
+	seqs, err := m.keys.Find(m.keys.Hash(key), nil)
+	if err != nil {
+		return ledger.KeyView{}, false, err
+	}
+	for _, seq := range seqs {
+		if seq > at.Seq {
+			continue
+		}
+		rec, live, err := m.remembered(seq, key, at.Stamp)
+		if err != nil {
+			return ledger.KeyView{}, false, err
+		}
+		if live {
+			return ledger.KeyView{Record: rec, ExpiresAt: rec.Time + m.retention}, true, nil
+		}
+	}
+	return ledger.KeyView{}, false, nil
+}

@@ -1,0 +1,84 @@
+package raftfsm
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// ErrNothingToSnapshot says that no entry was ever applied.
+var ErrNothingToSnapshot = errors.New("there is nothing to take a snapshot of yet")
+
+// TakeSnapshot takes a snapshot now and returns its description and how long it
+// took. Payments go on meanwhile.
+func (n *Node) TakeSnapshot() (Meta, time.Duration, error) {
+	n.snapshotting.Lock()
+	defer n.snapshotting.Unlock()
+	began := time.Now()
+	future := n.raft.Snapshot()
+	err := future.Error()
+	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return Meta{}, 0, ErrNothingToSnapshot
+	}
+	if err != nil {
+		return Meta{}, 0, fmt.Errorf("take snapshot: %w", err)
+	}
+	took := time.Since(began)
+	n.metrics.snapshotSeconds.Observe(took.Seconds())
+	list, err := n.Snapshots()
+	if err != nil {
+		return Meta{}, 0, err
+	}
+	if len(list) == 0 {
+		return Meta{}, 0, errors.New("take snapshot: it is gone")
+	}
+	return list[0], took, nil
+}
+
+// Snapshots lists the snapshots, newest first.
+func (n *Node) Snapshots() ([]Meta, error) {
+	list, err := n.snapshots.List()
+	if err != nil {
+		return nil, err
+	}
+	metas := make([]Meta, 0, len(list))
+	for _, s := range list {
+		meta, _, err := n.snapshots.meta(s.ID)
+		if err != nil {
+			return nil, err
+		}
+		metas = append(metas, meta)
+	}
+	return metas, nil
+}
+
+// OpenSnapshot streams a snapshot as a tar archive of size bytes. The caller
+// closes it. An unknown id is ErrSnapshotUnknown.
+func (n *Node) OpenSnapshot(id string) (stream io.ReadCloser, size int64, err error) {
+	meta, stream, err := n.snapshots.Open(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	return stream, meta.Size, nil
+}
+
+// snapshotWhenOverdue takes a snapshot whenever enough was applied since the
+// last one.
+func (n *Node) snapshotWhenOverdue() {
+	defer n.done.Done()
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-n.fsm.overdue:
+		}
+		if _, took, err := n.TakeSnapshot(); err != nil {
+			n.cfg.Logger.Error("snapshot failed", "error", err)
+		} else {
+			n.cfg.Logger.Info("snapshot taken", "took", took)
+		}
+	}
+}
