@@ -26,7 +26,8 @@ type Batch struct {
 	next   uint64 // seq that the next row must have, 0 before the first
 	count  int    // rows in block
 	block  []byte // header to be filled, and the rows so far
-	key    []byte
+	key    []byte // scratch, like value
+	value  []byte
 	digest xxhash.Digest // of all rows of the entry
 }
 
@@ -75,9 +76,8 @@ func (b *Batch) addIndexes(rec *ledger.Record) {
 		b.set(b.key, nil)
 	case rec.Account != nil && rec.Account.Created:
 		b.key = idKey(b.key[:0], c.Source)
-		var number [8]byte
-		binary.BigEndian.PutUint64(number[:], rec.Account.Number)
-		b.set(b.key, number[:])
+		b.value = binary.BigEndian.AppendUint64(b.value[:0], rec.Account.Number)
+		b.set(b.key, b.value)
 		return
 	}
 	b.addHistory(rec, &rec.Source)
@@ -97,9 +97,8 @@ func (b *Batch) addHistory(rec *ledger.Record, leg *ledger.Leg) {
 		}
 	}
 	b.key = historyKey(b.key[:0], h, leg.Ordinal)
-	var seq [8]byte
-	binary.BigEndian.PutUint64(seq[:], rec.Seq)
-	b.set(b.key, seq[:])
+	b.value = binary.BigEndian.AppendUint64(b.value[:0], rec.Seq)
+	b.set(b.key, b.value)
 }
 
 // seal ends the block and adds it to the batch.

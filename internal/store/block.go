@@ -11,18 +11,17 @@ import (
 // entry: one insert for 64 payments instead of 64. A block never spans entries,
 // so replay cuts the same blocks and writes the same keys.
 //
-//	 0        1..4       5..12      13..20     21       22..
-//	+--------+----------+----------+----------+--------+-----------------+
-//	| version| CRC (LE) | index(LE)| stamp(LE)| count  | count × (len row)|
-//	+--------+----------+----------+----------+--------+-----------------+
+//	 0        1..4       5..12       13..20      21..28      29      30..
+//	+--------+----------+-----------+-----------+-----------+-------+-----------------+
+//	| version| CRC (LE) | first(LE) | index(LE) | stamp(LE) | count | count × (len row)|
+//	+--------+----------+-----------+-----------+-----------+-------+-----------------+
 //
-// index is the log index of the entry, stamp its time in µs, len a uvarint, row
-// what ledger.AppendRecord wrote. The CRC-32C covers the 8 bytes of the first
-// seq, as in the key, and then everything after the CRC: a block under another
-// key is as broken as a changed one.
+// first is the seq in the key: a block under another key is as broken as a
+// changed one. index is the log index of the entry, stamp its time in µs, len a
+// uvarint, row what ledger.AppendRecord wrote. The CRC-32C covers all behind it.
 const (
 	blockVersion   = 1
-	blockHeaderLen = 22
+	blockHeaderLen = 30
 
 	// maxBlockRows and maxBlockBytes end a block at whichever comes first; only a
 	// single row may make it longer. They are part of the format: replay has to
@@ -33,21 +32,14 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// blockSum is the checksum of a block: of its first seq and of value behind the
-// checksum.
-func blockSum(first uint64, value []byte) uint32 {
-	var key [8]byte
-	binary.BigEndian.PutUint64(key[:], first)
-	return crc32.Update(crc32.Checksum(key[:], castagnoli), castagnoli, value[5:])
-}
-
 // finishBlock fills the header of value, whose rows start at blockHeaderLen.
 func finishBlock(value []byte, first, index uint64, stamp ledger.Micros, rows int) {
 	value[0] = blockVersion
-	binary.LittleEndian.PutUint64(value[5:], index)
-	binary.LittleEndian.PutUint64(value[13:], uint64(stamp))
-	value[21] = byte(rows)
-	binary.LittleEndian.PutUint32(value[1:], blockSum(first, value))
+	binary.LittleEndian.PutUint64(value[5:], first)
+	binary.LittleEndian.PutUint64(value[13:], index)
+	binary.LittleEndian.PutUint64(value[21:], uint64(stamp))
+	value[29] = byte(rows)
+	binary.LittleEndian.PutUint32(value[1:], crc32.Checksum(value[5:], castagnoli))
 }
 
 // appendRow appends the row of rec with its length to a block.
@@ -92,18 +84,21 @@ func openBlock(key, value []byte) (block, error) {
 	if value[0] != blockVersion {
 		return block{}, corrupt(key, "journal block format %d, this build reads %d", value[0], blockVersion)
 	}
-	b := block{
-		key:   key,
-		first: keyNumber(key, 1),
-		index: binary.LittleEndian.Uint64(value[5:]),
-		stamp: ledger.Micros(binary.LittleEndian.Uint64(value[13:])),
-		count: int(value[21]),
-		rows:  value[blockHeaderLen:],
-	}
-	if want, got := binary.LittleEndian.Uint32(value[1:]), blockSum(b.first, value); want != got {
+	if want, got := binary.LittleEndian.Uint32(value[1:]), crc32.Checksum(value[5:], castagnoli); want != got {
 		return block{}, corrupt(key, "journal block has checksum %08x, its bytes %08x", want, got)
 	}
-	if b.count == 0 || b.count > maxBlockRows || b.first == 0 || b.first+uint64(b.count) < b.first {
+	b := block{
+		key:   key,
+		first: binary.LittleEndian.Uint64(value[5:]),
+		index: binary.LittleEndian.Uint64(value[13:]),
+		stamp: ledger.Micros(binary.LittleEndian.Uint64(value[21:])),
+		count: int(value[29]),
+		rows:  value[blockHeaderLen:],
+	}
+	if at := keyNumber(key, 1); at != b.first || at == 0 {
+		return block{}, corrupt(key, "journal block of rows from %d on is stored under %d", b.first, at)
+	}
+	if b.count == 0 || b.count > maxBlockRows || b.first+uint64(b.count) < b.first {
 		return block{}, corrupt(key, "journal block of %d rows from %d on", b.count, b.first)
 	}
 	return b, nil

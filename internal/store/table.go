@@ -12,6 +12,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// compressedLevel is any level below L0: tables built here are read more often
+// than rewritten.
+const compressedLevel = 1
+
 // keyRange is a range of keys, end exclusive.
 type keyRange struct{ start, end []byte }
 
@@ -50,7 +54,7 @@ func (s *Store) writeTable(path string, rows iter.Seq2[[]byte, []byte], drop key
 		return false, err
 	}
 	format := s.db.FormatMajorVersion().MaxTableFormat()
-	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), s.tables.MakeWriterOptions(0, format))
+	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), s.tables.MakeWriterOptions(compressedLevel, format))
 	empty = drop.start == nil
 	if !empty {
 		err = w.DeleteRange(drop.start, drop.end)

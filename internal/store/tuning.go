@@ -1,14 +1,31 @@
 package store
 
 import (
+	"bytes"
+
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// tableBytes is the size of a table on every level: a flush then makes one of
+// journal blocks and one of everything else.
+const tableBytes = 64 << 20
+
 // pebbleOptions suits Pebble to what is written here: journal blocks of some
 // 8 KiB that only ever go to the end of their range, small index rows, rare
 // ingested tables, almost no deletes.
+//
+// Measured with 10 million payments in entries of 256 on two busy cores, CPU
+// time per payment in all (a third of it makes the payments) and, once
+// compacted, bytes per payment:
+//
+//	compression            CPU ns   bytes
+//	none                      711     111
+//	snappy                    781      61
+//	none in L0, snappy        706      61
+//	none in L0, minlz         790      59
+//	none in L0, zstd 3        924      40
 func pebbleOptions(o Options, fs vfs.FS, e *events) *pebble.Options {
 	p := &pebble.Options{
 		FS:                 fs,
@@ -21,18 +38,21 @@ func pebbleOptions(o Options, fs vfs.FS, e *events) *pebble.Options {
 		MemTableSize:                uint64(o.MemTableBytes),
 		MemTableStopWritesThreshold: 4,
 
-		// A flush is one sorted run over all prefixes. Few runs wait in L0: point
-		// reads look into each. Writes stop only when compaction is far behind.
-		L0CompactionThreshold: 2,
-		L0StopWritesThreshold: 24,
-		LBaseMaxBytes:         256 << 20,
-		TargetFileSizes:       [7]int64{16 << 20, 32 << 20, 64 << 20, 64 << 20, 64 << 20, 64 << 20, 64 << 20},
-		FlushSplitBytes:       32 << 20,
+		// Journal tables never overlap: any number of them in L0 is one run to a
+		// read. Index rows do overlap, and two runs of them set off a compaction.
+		// Writes stop only when that is far behind.
+		L0CompactionThreshold:     4,
+		L0CompactionFileThreshold: 16,
+		L0StopWritesThreshold:     24,
+
+		// Below 16 GiB there are L0 and one more level: the journal is rewritten
+		// once, as it is compressed, whatever else is compacted.
+		LBaseMaxBytes:   16 << 30,
+		FlushSplitBytes: 2 * tableBytes,
 
 		// One compaction at a time, so that one core is left for payments; a
 		// second only when the first cannot keep up.
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 2 },
-		MaxOpenFiles:               1000,
 	}
 	for i := range p.Levels {
 		l := &p.Levels[i]
@@ -42,7 +62,14 @@ func pebbleOptions(o Options, fs vfs.FS, e *events) *pebble.Options {
 		// No bloom filters: Pebble asks them only in Get, and nothing here gets a
 		// key that may be absent. Journal, events and histories are sought by range.
 		l.FilterPolicy = pebble.NoFilterPolicy
+		p.TargetFileSizes[i] = tableBytes
 	}
+	// What a flush writes is compacted soon: compressing it would be done twice.
+	p.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+	// Journal rows get tables of their own, which overlap nothing and move down
+	// the levels without being mixed into index rows.
+	p.Experimental.SpanPolicyFunc = pebble.MakeStaticSpanPolicyFunc(bytes.Compare,
+		pebble.KeyRange{Start: []byte{prefixJournal}, End: []byte{prefixJournal + 1}}, pebble.SpanPolicy{})
 	// An ingested table must be durable when Ingest returns. Without a log, a
 	// table queued behind a memtable would not be.
 	p.Experimental.DisableIngestAsFlushable = func() bool { return true }

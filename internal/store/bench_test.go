@@ -1,0 +1,95 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"purser/internal/ledger"
+)
+
+// payments returns n records of accepted payments from one busy account to
+// others, numbered from 1 on, as the server would add them.
+func payments(n int) []*ledger.Record {
+	records := make([]*ledger.Record, n)
+	for i := range records {
+		seq := uint64(i) + 1
+		c := pay("account-1", fmt.Sprintf("merchant-%d", i%1000), usd, 100+int64(i%900))
+		c.Key = fmt.Appendf(nil, "%016x%016x", seq*0x9e3779b97f4a7c15, seq*0xc2b2ae3d27d4eb4f)
+		records[i] = &ledger.Record{
+			Seq: seq, Command: c, Raw: ledger.AppendCommand(nil, &c), Amount: c.Amount,
+			State:       ledger.PaymentState{Captured: c.Amount, Status: ledger.Captured},
+			Source:      ledger.Leg{Account: 1, Posted: 1 << 40, Version: seq, Moved: true, Prev: seq - 1, Ordinal: seq},
+			Destination: ledger.Leg{Account: uint64(2 + i%1000), Posted: int64(i) * 77, Version: seq, Moved: true, Prev: max(seq, 1000) - 1000, Ordinal: 1 + seq/1000},
+		}
+	}
+	return records
+}
+
+// renumber moves the records behind those that were added before.
+func renumber(records []*ledger.Record, first uint64) {
+	for i, rec := range records {
+		rec.Seq = first + uint64(i)
+		rec.Source.Ordinal, rec.Source.Prev = rec.Seq, rec.Seq-1
+		rec.Destination.Ordinal = 1 + rec.Seq/1000
+		binary.LittleEndian.PutUint64(rec.Raw[4:], rec.Seq*0x9e3779b97f4a7c15) // another key
+	}
+}
+
+// The cost of an entry's rows, per record, on a real disk with flushes and
+// compactions at work.
+func BenchmarkCommit(b *testing.B) {
+	for _, n := range []int{1, 64, 256, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s, err := Open(Options{FS: vfs.Default, Dir: b.TempDir()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer closeStore(b, s)
+			records := payments(n)
+			next, index, digest := uint64(1), uint64(0), uint64(0)
+			b.ReportAllocs()
+			for b.Loop() {
+				renumber(records, next)
+				index++
+				batch := s.Begin(index, ledger.Micros(index))
+				for _, rec := range records {
+					batch.Add(rec)
+				}
+				digest = batch.Digest(digest)
+				if err := batch.Commit(); err != nil {
+					b.Fatal(err)
+				}
+				next += uint64(n)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(next-1), "ns/record")
+		})
+	}
+}
+
+func closeStore(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Add must not allocate: at 100,000 records a second the collector would take
+// more time than the rows.
+func TestAddDoesNotAllocate(t *testing.T) {
+	s := openMem(t)
+	records := payments(256)
+	write := func() {
+		b := s.Begin(1, 1)
+		for _, rec := range records {
+			b.Add(rec)
+		}
+		b.Digest(0)
+	}
+	write()
+	if n := testing.AllocsPerRun(100, write); n != 0 {
+		t.Errorf("%v allocations for 256 records", n)
+	}
+}
