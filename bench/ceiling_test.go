@@ -10,14 +10,21 @@ import (
 )
 
 func TestCeiling(t *testing.T) {
-	for _, inProcess := range []bool{false, true} {
-		for _, batch := range []int{1, 50} {
-			cfg := Config{Connections: 3, Requests: 200, Batch: batch, Dir: t.TempDir(), InProcess: inProcess}
+	for _, test := range []struct {
+		name      string
+		batch     int
+		inProcess bool
+	}{
+		{"child", 50, false},
+		{"in process", 1, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cfg := Config{Connections: 3, Requests: 200, Batch: test.batch, Dir: t.TempDir(), InProcess: test.inProcess}
 			c, err := Ceiling(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := c.HTTP.Codes["201"]; n != uint64(200*batch) || len(c.HTTP.Codes) != 1 {
+			if n := c.HTTP.Codes["201"]; n != uint64(200*test.batch) || len(c.HTTP.Codes) != 1 {
 				t.Errorf("codes: %v", c.HTTP.Codes)
 			}
 			if f := c.Fdatasync; f.Writes != syncRounds || f.P50 <= 0 || f.P99 < f.P50 || f.Max < f.P99 {
@@ -42,7 +49,7 @@ func TestCeiling(t *testing.T) {
 			if back.HTTP.Throughput <= 0 || back.Fdatasync.P50 <= 0 {
 				t.Errorf("JSON: %s", &out)
 			}
-		}
+		})
 	}
 }
 
