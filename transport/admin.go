@@ -65,7 +65,7 @@ func NewAdmin(o AdminOptions) (*Admin, error) {
 		ReadTimeout:       10 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    8 << 10,
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 		// No WriteTimeout: a snapshot or a profile takes as long as it takes.
 	}
 	return a, nil
