@@ -12,11 +12,16 @@ import (
 // and still have no outcome. A retry with such a key waits for it rather than
 // going into the log behind it. The set is empty unless the log stalls, and then
 // it is bounded by what may be in flight.
+//
+// The log recognizes a retry on its own: the set decides only where a retry
+// waits and how it is answered, never whether it is applied.
 type doubts struct {
+	limit   int          // retries that may wait
 	batches atomic.Int64 // batches in the set; 0 is the fast path
 
-	mu  sync.Mutex
-	set map[string]*batch // key -> first batch that has it
+	mu      sync.Mutex
+	set     map[string]*batch // key -> first batch in log order that has it
+	waiting int
 }
 
 // add puts the keys of b into the set, unless the log answers first: either add
@@ -36,7 +41,7 @@ func (d *doubts) add(b *batch) {
 	}
 	b.doubted = true
 	b.keys(func(key []byte) {
-		if _, ok := d.set[string(key)]; !ok {
+		if first := d.set[string(key)]; first == nil || b.stamp < first.stamp {
 			d.set[string(key)] = b
 		}
 	})
@@ -62,35 +67,46 @@ func (d *doubts) resolve(b *batch) {
 	d.batches.Add(-1)
 }
 
-// await returns once no earlier request with key is unresolved, or
-// ledger.ErrInProgress when patience runs out.
+// await returns once no earlier request with key is unresolved,
+// ledger.ErrInProgress when patience runs out first, or ledger.ErrOverloaded at
+// once when too many retries wait already.
 func (d *doubts) await(key []byte, patience time.Duration) error {
 	if len(key) == 0 || d.batches.Load() == 0 {
 		return nil
 	}
 	d.mu.Lock()
-	b := d.set[string(key)]
+	b, full := d.set[string(key)], d.waiting >= d.limit
+	if b != nil && !full {
+		d.waiting++
+	}
 	d.mu.Unlock()
-	if b == nil {
+	switch {
+	case b == nil:
 		return nil
+	case full:
+		return ledger.ErrOverloaded
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
+	var err error
 	select {
 	case <-b.resolved:
-		return nil
 	case <-timer.C:
-		return ledger.ErrInProgress
+		err = ledger.ErrInProgress
 	}
+	d.mu.Lock()
+	d.waiting--
+	d.mu.Unlock()
+	return err
 }
 
-// earlier reports whether another batch than b holds key in doubt.
+// earlier reports whether a batch before b in the log holds key in doubt.
 func (d *doubts) earlier(key []byte, b *batch) bool {
 	if len(key) == 0 || d.batches.Load() == 0 {
 		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	other := d.set[string(key)]
-	return other != nil && other != b
+	first := d.set[string(key)]
+	return first != nil && first.stamp < b.stamp
 }

@@ -20,17 +20,19 @@ type Engine struct {
 	queue        []*batch // oldest first; the last one is open, the others are full
 	pending      int      // waiters of all unresolved batches
 	pendingBytes int
-	closing      error // why new work is refused for good, nil while open
+	draining     bool // new work is refused for good, so pending only falls
 	lastStamp    ledger.Micros
+	room         int // bytes that recent entries came to, for the next buffer
 
 	storageFull atomic.Bool
 	doubts      doubts
 
-	wake     chan struct{}  // capacity 1: there is something to propose
-	slots    chan struct{}  // one token for each entry in flight
-	inFlight chan *inFlight // in log order, to the completer
+	wake     chan struct{} // capacity 1: there is something to propose
+	slots    chan struct{} // one token for each entry in flight
+	inFlight chan inFlight // in log order, to the completer
+	drained  chan struct{} // closed once draining and nothing is pending
 	stop     chan struct{}
-	idle     chan struct{} // capacity 1: a batch was resolved
+	stopping sync.Once
 	done     sync.WaitGroup
 }
 
@@ -49,11 +51,13 @@ func New(opts Options) (*Engine, error) {
 	e := &Engine{
 		opts:     opts,
 		metrics:  newMetrics(),
+		room:     minRoom,
+		doubts:   doubts{limit: opts.MaxPending},
 		wake:     make(chan struct{}, 1),
 		slots:    make(chan struct{}, opts.MaxInFlight),
-		inFlight: make(chan *inFlight, opts.MaxInFlight),
+		inFlight: make(chan inFlight, opts.MaxInFlight),
+		drained:  make(chan struct{}),
 		stop:     make(chan struct{}),
-		idle:     make(chan struct{}, 1),
 	}
 	e.done.Add(2)
 	go e.propose()
@@ -63,9 +67,10 @@ func New(opts Options) (*Engine, error) {
 
 // Execute commits and applies one command and returns its result with the log
 // index that the result reflects. It copies what it needs of cmd before it
-// returns. Errors are those of ledger: ErrNoLeader, ErrOverloaded, ErrDraining,
-// ErrStorageFull and ErrInProgress when the command was certainly not applied,
-// ErrOutcomeUnknown when that can't be known.
+// returns. Errors are those of ledger: ErrNoLeader, ErrOverloaded, ErrDraining
+// and ErrStorageFull when the command was certainly not applied; ErrInProgress
+// when an earlier request with its key has no outcome yet, and ErrOutcomeUnknown
+// when there is none of its own: a retry with the same key resolves both.
 func (e *Engine) Execute(cmd *ledger.Command) (ledger.Result, uint64, error) {
 	if err := e.admit(cmd); err != nil {
 		return ledger.Result{}, 0, err
@@ -76,14 +81,15 @@ func (e *Engine) Execute(cmd *ledger.Command) (ledger.Result, uint64, error) {
 	}
 	<-b.done
 	if b.err != nil {
-		return ledger.Result{}, 0, e.explain(b, cmd)
+		return ledger.Result{}, 0, e.explain(b, e.doubts.earlier(cmd.Key, b))
 	}
 	return b.applied.Results[at], b.applied.Index, nil
 }
 
 // ExecuteAll commits the commands together, in order, in one entry; each is
 // decided on its own. Results are in the order of cmds. Errors are those of
-// Execute and hold for all commands alike.
+// Execute and hold for all commands alike; ErrInProgress comes before any of them
+// is proposed, or when it is true of each.
 func (e *Engine) ExecuteAll(cmds []ledger.Command) ([]ledger.Result, uint64, error) {
 	for i := range cmds {
 		if err := e.admit(&cmds[i]); err != nil {
@@ -101,12 +107,11 @@ func (e *Engine) ExecuteAll(cmds []ledger.Command) ([]ledger.Result, uint64, err
 	}
 	<-b.done
 	if b.err != nil {
+		retry := len(cmds) > 0
 		for i := range cmds {
-			if err := e.explain(b, &cmds[i]); err != b.err {
-				return nil, 0, err
-			}
+			retry = retry && e.doubts.earlier(cmds[i].Key, b)
 		}
-		return nil, 0, b.err
+		return nil, 0, e.explain(b, retry)
 	}
 	return b.applied.Results[at : at+len(cmds)], b.applied.Index, nil
 }
@@ -115,6 +120,9 @@ func (e *Engine) ExecuteAll(cmds []ledger.Command) ([]ledger.Result, uint64, err
 // the call began: what is read afterwards is linearizable. Errors are those of
 // Execute; a read changes nothing, so a failed one can be repeated.
 func (e *Engine) Barrier() (uint64, error) {
+	if err := e.ready(); err != nil {
+		return 0, err
+	}
 	b, _, err := e.join(0, nil)
 	if err != nil {
 		return 0, err
@@ -126,19 +134,35 @@ func (e *Engine) Barrier() (uint64, error) {
 	return b.applied.Index, nil
 }
 
-// admit refuses what must not be proposed now.
-func (e *Engine) admit(cmd *ledger.Command) error {
-	if e.storageFull.Load() {
-		e.metrics.refused.WithLabelValues("storage_full").Inc()
-		return ledger.ErrStorageFull
+// ready refuses everything on a node that may not propose.
+func (e *Engine) ready() error {
+	err := e.opts.Log.Ready()
+	if err != nil {
+		e.metrics.noLeader.Inc()
 	}
-	return e.doubts.await(cmd.Key, e.opts.Deadline)
+	return err
 }
 
-// explain tells why a batch failed for one of its commands: when an earlier
-// request with the same key is itself unresolved, this one is its retry.
-func (e *Engine) explain(b *batch, cmd *ledger.Command) error {
-	if b.err == ledger.ErrOutcomeUnknown && e.doubts.earlier(cmd.Key, b) {
+// admit refuses a command that must not be proposed now.
+func (e *Engine) admit(cmd *ledger.Command) error {
+	if err := e.ready(); err != nil {
+		return err
+	}
+	if e.storageFull.Load() {
+		e.metrics.storageFull.Inc()
+		return ledger.ErrStorageFull
+	}
+	err := e.doubts.await(cmd.Key, e.opts.Deadline)
+	if err == ledger.ErrOverloaded {
+		e.metrics.overloaded.Inc()
+	}
+	return err
+}
+
+// explain tells why a batch failed. What repeats a request that is itself in
+// doubt is in progress rather than unknown.
+func (e *Engine) explain(b *batch, retry bool) error {
+	if b.err == ledger.ErrOutcomeUnknown && retry {
 		return ledger.ErrInProgress
 	}
 	return b.err
@@ -147,10 +171,6 @@ func (e *Engine) explain(b *batch, cmd *ledger.Command) error {
 // join adds n commands, encoded by encode, to the open batch, or only a waiter
 // when n is 0, and returns the batch and the position of the first command.
 func (e *Engine) join(n int, encode func([]byte) []byte) (*batch, int, error) {
-	if err := e.opts.Log.Ready(); err != nil {
-		e.metrics.refused.WithLabelValues("no_leader").Inc()
-		return nil, 0, err
-	}
 	weight := max(n, 1)
 	e.mu.Lock()
 	if err := e.refuse(weight); err != nil {
@@ -174,28 +194,29 @@ func (e *Engine) join(n int, encode func([]byte) []byte) (*batch, int, error) {
 	return b, at, nil
 }
 
-// refuse applies the bounds. The caller holds mu.
+// refuse applies the bounds. An engine with nothing pending takes a call of any
+// size, and the last call taken may exceed MaxPendingBytes. The caller holds mu.
 func (e *Engine) refuse(weight int) error {
 	switch {
-	case e.closing != nil:
-		e.metrics.refused.WithLabelValues("draining").Inc()
-		return e.closing
+	case e.draining:
+		e.metrics.draining.Inc()
+		return ledger.ErrDraining
 	case e.pending > 0 && e.pending+weight > e.opts.MaxPending, e.pendingBytes > e.opts.MaxPendingBytes:
-		e.metrics.refused.WithLabelValues("overloaded").Inc()
+		e.metrics.overloaded.Inc()
 		return ledger.ErrOverloaded
 	}
 	return nil
 }
 
 // openBatch returns the batch that takes n more commands. The caller holds mu.
-func (e *Engine) openBatch(n int) (b *batch, fresh bool) {
+func (e *Engine) openBatch(n int) (_ *batch, fresh bool) {
 	if last := len(e.queue) - 1; last >= 0 {
-		b = e.queue[last]
+		b := e.queue[last]
 		if b.count == 0 || b.count+n <= e.opts.MaxBatch {
 			return b, false
 		}
 	}
-	b = newBatch(e.opts.Now())
+	b := newBatch(e.opts.Now(), e.room)
 	b.deadline = time.AfterFunc(e.opts.Deadline, func() { e.expire(b) })
 	e.queue = append(e.queue, b)
 	return b, true
@@ -216,32 +237,29 @@ func (e *Engine) SetStorageFull(full bool) { e.storageFull.Store(full) }
 // that was accepted has its outcome, or after the deadline of a request, when
 // nobody waits for one any more.
 func (e *Engine) Drain() {
-	e.mu.Lock()
-	e.closing = ledger.ErrDraining
-	e.mu.Unlock()
+	e.refuseWork()
 	timeout := time.NewTimer(e.opts.Deadline)
 	defer timeout.Stop()
-	for {
-		e.mu.Lock()
-		waiting := e.pending
-		e.mu.Unlock()
-		if waiting == 0 {
-			return
-		}
-		select {
-		case <-e.idle:
-		case <-timeout.C:
-			return
-		}
+	select {
+	case <-e.drained:
+	case <-timeout.C:
 	}
 }
 
-// Close stops the goroutines. Drain the engine and close the log first: Close
-// returns once every proposal in flight has been answered.
+// Close stops the goroutines. Drain the engine and close the log first: what was
+// not proposed by now is answered with ledger.ErrDraining, and Close returns once
+// every proposal in flight has been answered by the log.
 func (e *Engine) Close() {
-	e.mu.Lock()
-	e.closing = ledger.ErrDraining
-	e.mu.Unlock()
-	close(e.stop)
+	e.refuseWork()
+	e.stopping.Do(func() { close(e.stop) })
 	e.done.Wait()
+}
+
+func (e *Engine) refuseWork() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.draining && e.pending == 0 {
+		close(e.drained)
+	}
+	e.draining = true
 }

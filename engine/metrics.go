@@ -16,6 +16,9 @@ type metrics struct {
 	refused    *prometheus.CounterVec
 	unknown    prometheus.Counter
 	parts      []prometheus.Collector
+
+	// The reasons of refused.
+	noLeader, storageFull, draining, overloaded prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -45,18 +48,22 @@ func newMetrics() *metrics {
 		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "purser_engine_refused_total",
-			Help: "Requests refused before any work, by reason.",
+			Help: "Commands and reads refused before they were proposed, by reason.",
 		}, []string{"reason"}),
 		unknown: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "purser_engine_outcome_unknown_total",
 			Help: "Commands answered with an unknown outcome because their deadline passed.",
 		}),
 	}
+	m.noLeader = m.refused.WithLabelValues("no_leader")
+	m.storageFull = m.refused.WithLabelValues("storage_full")
+	m.draining = m.refused.WithLabelValues("draining")
+	m.overloaded = m.refused.WithLabelValues("overloaded")
 	m.parts = []prometheus.Collector{m.commands, m.entries, m.batchSize, m.commitTime, m.waitTime, m.refused, m.unknown}
 	return m
 }
 
-func (m *metrics) observe(f *inFlight, now time.Time) {
+func (m *metrics) observe(f inFlight, now time.Time) {
 	m.commands.Add(float64(f.batch.count))
 	m.entries.Inc()
 	m.batchSize.Observe(float64(f.batch.count))

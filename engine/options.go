@@ -10,8 +10,8 @@ import (
 
 // Log is the replicated log that the engine proposes to.
 type Log interface {
-	// Propose hands over one entry and returns at once. The log owns entry from
-	// then on.
+	// Propose hands over one entry and returns at once. From then on entry is
+	// read by both and changed by nobody.
 	Propose(entry []byte) Proposal
 	// Ready returns nil while this node may propose, or the reason why not.
 	Ready() error
@@ -23,8 +23,9 @@ type Log interface {
 // Proposal is an entry on its way.
 type Proposal interface {
 	// Wait blocks until the entry is applied or its fate is known as well as it
-	// will ever be. Its errors are ledger.ErrNoLeader (certainly not applied) and
-	// ledger.ErrOutcomeUnknown.
+	// will ever be. Its errors are ledger.ErrNoLeader and ledger.ErrOverloaded
+	// (certainly not applied) and ledger.ErrOutcomeUnknown. An applied entry has
+	// one result for each of its commands.
 	Wait() (*ledger.Applied, error)
 }
 
@@ -41,14 +42,18 @@ type Options struct {
 	// ExecuteAll stays together even when it is larger.
 	MaxBatch int
 	// MaxPending bounds the commands and reads that wait for an outcome, all
-	// entries together; default 65536. Beyond it, work is refused.
+	// entries together; default 65536. Beyond it, work is refused. As many
+	// retries of requests in doubt may wait besides.
 	MaxPending int
-	// MaxPendingBytes bounds their encoded size in bytes; default 64 MiB.
+	// MaxPendingBytes bounds their encoded size in bytes; default 64 MiB. One call
+	// may exceed it.
 	MaxPendingBytes int
-	// Deadline is how long a request waits for its outcome; default 10 s.
+	// Deadline is the longest that a request waits for its outcome, counted from
+	// the first request of its entry; default 10 s. A retry of a request in doubt
+	// may wait as long again for that one, before it is proposed.
 	Deadline time.Duration
 	// PulseEvery is how often an idle engine looks for overdue holds; default
-	// 100 ms.
+	// 100 ms. While many are overdue, it proposes one entry each time.
 	PulseEvery time.Duration
 }
 

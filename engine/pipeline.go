@@ -50,12 +50,11 @@ func (e *Engine) proposeNext() bool {
 		<-e.slots
 		return true
 	}
-	e.inFlight <- &inFlight{batch: b, proposal: e.opts.Log.Propose(b.entry), sent: sent}
+	e.inFlight <- inFlight{batch: b, proposal: e.opts.Log.Propose(b.entry), sent: sent}
 	return true
 }
 
-// seal takes the oldest batch off the queue and stamps it: now, or just after
-// the stamp before when the wall clock stood still or went back.
+// seal takes the oldest batch off the queue and stamps it.
 func (e *Engine) seal(now ledger.Micros) *batch {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -65,11 +64,16 @@ func (e *Engine) seal(now ledger.Micros) *batch {
 	b := e.queue[0]
 	e.queue[0] = nil
 	e.queue = e.queue[1:]
-	e.lastStamp = max(e.lastStamp+1, now)
-	ledger.PutEntryHeader(b.entry, b.count, e.lastStamp)
-	b.proposed = true
+	e.lastStamp = e.stampAt(now)
+	b.stamp = e.lastStamp
+	ledger.PutEntryHeader(b.entry, b.count, b.stamp)
+	e.room = nextRoom(e.room, len(b.entry))
 	return b
 }
+
+// stampAt is the stamp of an entry proposed now: the time, or just after the
+// stamp before when the wall clock stood still or went back. The caller holds mu.
+func (e *Engine) stampAt(now ledger.Micros) ledger.Micros { return max(e.lastStamp+1, now) }
 
 // abandon answers what was never proposed.
 func (e *Engine) abandon() {
@@ -80,21 +84,27 @@ func (e *Engine) abandon() {
 	for _, b := range queue {
 		b.deadline.Stop()
 		if b.settle(nil, ledger.ErrDraining) {
+			e.metrics.draining.Add(float64(b.waiters))
 			e.release(b)
 		}
 	}
 }
 
-// pulse opens an empty batch when a hold is overdue and nobody else moves log
-// time on.
+// pulse opens an empty batch when a hold is overdue and nothing else moves log
+// time on: what is pending does, the pulse before included, so that no two are
+// under way at once.
 func (e *Engine) pulse() {
-	due, ok := e.opts.Log.NextDue()
-	if !ok || due > ledger.Micros(e.opts.Now().UnixMicro()) || e.opts.Log.Ready() != nil {
+	if e.opts.Log.Ready() != nil {
 		return
 	}
+	due, ok := e.opts.Log.NextDue()
+	if !ok {
+		return
+	}
+	now := ledger.Micros(e.opts.Now().UnixMicro())
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.refuse(1) != nil {
+	if e.draining || e.pending > 0 || due > e.stampAt(now) {
 		return
 	}
 	b, _ := e.openBatch(0)
@@ -122,11 +132,10 @@ func (e *Engine) release(b *batch) {
 	e.mu.Lock()
 	e.pending -= b.waiters
 	e.pendingBytes -= len(b.entry) - ledger.EntryHeaderLen
-	e.mu.Unlock()
-	select {
-	case e.idle <- struct{}{}:
-	default:
+	if e.draining && e.pending == 0 {
+		close(e.drained)
 	}
+	e.mu.Unlock()
 }
 
 // expire answers a batch whose deadline has passed. One that was not proposed
@@ -137,15 +146,17 @@ func (e *Engine) expire(b *batch) {
 	if at >= 0 {
 		e.queue = slices.Delete(e.queue, at, at+1)
 	}
-	proposed := b.proposed
+	proposed := b.stamp != 0
 	e.mu.Unlock()
 	if proposed {
-		e.metrics.unknown.Add(float64(b.count))
-		e.doubts.add(b)
-		b.settle(nil, ledger.ErrOutcomeUnknown)
+		e.doubts.add(b) // before a client can know of it, and retry
+		if b.settle(nil, ledger.ErrOutcomeUnknown) {
+			e.metrics.unknown.Add(float64(b.count))
+		}
 		return
 	}
 	if b.settle(nil, ledger.ErrOverloaded) {
+		e.metrics.overloaded.Add(float64(b.waiters))
 		e.release(b)
 	}
 }

@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"purser/internal/ledger"
+)
+
+// inDoubt has the log keep an entry of these keys past its deadline.
+func inDoubt(t *testing.T, e *Engine, log *fakeLog, keys ...string) *ticket {
+	t.Helper()
+	before := len(log.proposed())
+	c := executeAll(e, keys...)
+	tk := expectProposed(t, log, before+1)[before]
+	pass(e.opts.Deadline)
+	expectErr(t, c, ledger.ErrOutcomeUnknown)
+	return tk
+}
+
+func TestRetryWaitsForItsFirst(t *testing.T) {
+	bubble(t, Options{Deadline: deadline}, func(t *testing.T, e *Engine, log *fakeLog) {
+		first := inDoubt(t, e, log, "a", "b")
+		retries := []*call{execute(e, "a"), executeAll(e, "x", "b")}
+		other := execute(e, "c")
+		second := expectProposed(t, log, 2)[1]
+		expectWaiting(t, append(retries, other)...)
+		if got := second.keys(); len(got) != 1 || got[0] != "c" {
+			t.Fatalf("%q was proposed behind what is in doubt", got)
+		}
+		first.apply()
+		for _, c := range retries {
+			expectWaiting(t, c)
+		}
+		applyAll(log)
+		for _, c := range append(retries, other) {
+			expectErr(t, c, nil)
+		}
+	})
+}
+
+func TestRetryLosesPatience(t *testing.T) {
+	bubble(t, Options{Deadline: deadline}, func(t *testing.T, e *Engine, log *fakeLog) {
+		first := inDoubt(t, e, log, "a")
+		retries := []*call{execute(e, "a"), executeAll(e, "x", "a")}
+		expectWaiting(t, retries...)
+		pass(deadline - 1)
+		expectWaiting(t, retries...)
+		pass(1)
+		for _, c := range retries {
+			expectErr(t, c, ledger.ErrInProgress)
+		}
+		expectProposed(t, log, 1)
+		first.apply()
+		synctest.Wait()
+		c := execute(e, "a") // nothing is in doubt any more
+		tk := expectProposed(t, log, 2)[1]
+		tk.apply()
+		expectApplied(t, c, tk)
+	})
+}
+
+// TestRetryBehindItsFirst: both are in flight when the log stalls, and only the
+// later one is a retry.
+func TestRetryBehindItsFirst(t *testing.T) {
+	bubble(t, Options{Deadline: deadline, MaxInFlight: 3}, func(t *testing.T, e *Engine, log *fakeLog) {
+		first := execute(e, "a")
+		expectProposed(t, log, 1)
+		pass(1)
+		retry := execute(e, "a")
+		expectProposed(t, log, 2)
+		pass(1)
+		mixed := executeAll(e, "a", "new")
+		expectProposed(t, log, 3)
+		pass(deadline - 2)
+		expectErr(t, first, ledger.ErrOutcomeUnknown)
+		pass(1)
+		expectErr(t, retry, ledger.ErrInProgress)
+		pass(1)
+		expectErr(t, mixed, ledger.ErrOutcomeUnknown) // of "new" nothing else is known
+		for _, tk := range log.proposed() {
+			tk.apply()
+		}
+		synctest.Wait()
+		expectPending(t, e, 0, 0)
+	})
+}
+
+// TestDoubtBelongsToTheFirstInTheLog: deadlines may run out in any order.
+func TestDoubtBelongsToTheFirstInTheLog(t *testing.T) {
+	for _, order := range [][2]int{{0, 1}, {1, 0}} {
+		d := doubts{limit: 1}
+		b := [2]*batch{newBatch(time.Time{}, minRoom), newBatch(time.Time{}, minRoom)}
+		for i := range b {
+			b[i].entry = ledger.AppendEntryCommand(b[i].entry, payment("a"))
+			b[i].stamp = ledger.Micros(i + 1)
+			ledger.PutEntryHeader(b[i].entry, 1, b[i].stamp)
+		}
+		for _, i := range order {
+			d.add(b[i])
+		}
+		if d.earlier([]byte("a"), b[0]) || !d.earlier([]byte("a"), b[1]) {
+			t.Errorf("added in order %v, the doubt is not the first batch's", order)
+		}
+		d.resolve(b[0])
+		if d.earlier([]byte("a"), b[1]) {
+			t.Error("a resolved batch is still in doubt")
+		}
+		d.resolve(b[1])
+		if n := d.batches.Load(); n != 0 || len(d.set) != 0 {
+			t.Errorf("%d batches and %d keys are in doubt", n, len(d.set))
+		}
+	}
+}
+
+// TestDeadlineAfterTheAnswer: the deadline had begun to run its course when the
+// log answered.
+func TestDeadlineAfterTheAnswer(t *testing.T) {
+	d := doubts{limit: 1}
+	b := newBatch(time.Time{}, minRoom)
+	b.entry = ledger.AppendEntryCommand(b.entry, payment("a"))
+	ledger.PutEntryHeader(b.entry, 1, 1)
+	d.resolve(b)
+	d.add(b)
+	if n := d.batches.Load(); n != 0 || len(d.set) != 0 {
+		t.Errorf("%d batches and %d keys are in doubt", n, len(d.set))
+	}
+	if err := d.await([]byte("a"), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWaitingRetriesAreBounded(t *testing.T) {
+	bubble(t, Options{Deadline: deadline, MaxPending: 2}, func(t *testing.T, e *Engine, log *fakeLog) {
+		first := inDoubt(t, e, log, "a")
+		waiting := []*call{execute(e, "a"), execute(e, "a")}
+		expectWaiting(t, waiting...)
+		expectErr(t, execute(e, "a"), ledger.ErrOverloaded)
+		other := execute(e, "b")
+		tk := expectProposed(t, log, 2)[1]
+		first.apply()
+		tk.apply()
+		expectApplied(t, other, tk)
+		applyAll(log)
+		for _, c := range waiting {
+			expectErr(t, c, nil)
+		}
+	})
+}
+
+func TestRetryOnANodeThatLostTheLead(t *testing.T) {
+	bubble(t, Options{Deadline: deadline}, func(t *testing.T, e *Engine, log *fakeLog) {
+		inDoubt(t, e, log, "a")
+		log.set(func() { log.refusal = ledger.ErrNoLeader })
+		expectErr(t, execute(e, "a"), ledger.ErrNoLeader)
+	})
+}
+
+// TestReadsAreNeverInDoubt: an entry of reads alone has no keys, nor have the
+// commands that carry none.
+func TestReadsAreNeverInDoubt(t *testing.T) {
+	bubble(t, Options{Deadline: deadline, MaxInFlight: 3}, func(t *testing.T, e *Engine, log *fakeLog) {
+		read := barrier(e)
+		expectProposed(t, log, 1)
+		unkeyed := execute(e, "")
+		expectProposed(t, log, 2)
+		pass(deadline)
+		expectErr(t, read, ledger.ErrOutcomeUnknown)
+		expectErr(t, unkeyed, ledger.ErrOutcomeUnknown)
+		if n := len(e.doubts.set); n != 0 {
+			t.Errorf("%d keys in doubt", n)
+		}
+		again := execute(e, "")
+		for _, tk := range expectProposed(t, log, 3) {
+			tk.apply()
+		}
+		expectApplied(t, again, log.proposed()[2])
+	})
+}
