@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"purser/internal/ledger"
+	"purser/raftfsm"
+	"purser/transport"
+)
+
+// operator shows a running server to the admin listener.
+type operator struct{ *server }
+
+var (
+	_ transport.Node       = operator{}
+	_ transport.Snapshots  = operator{}
+	_ transport.Membership = operator{}
+	_ transport.Verifier   = operator{}
+)
+
+func (o operator) Status() transport.Status {
+	in := o.stack.node.Status()
+	out := transport.Status{
+		Node:         in.Node,
+		Role:         in.Role,
+		Leader:       in.Leader,
+		Term:         in.Term,
+		CommitIndex:  in.CommitIndex,
+		AppliedIndex: in.AppliedIndex,
+		Digest:       in.Digest,
+		Shards:       in.Shards,
+		Version:      buildVersion(),
+	}
+	for _, m := range in.Members {
+		member := transport.Member{ID: m.ID, RaftAddr: m.RaftAddress, Voter: m.Voter}
+		if m.ID == in.Node {
+			member.APIAddr = o.apiAddr.String()
+		}
+		out.Members = append(out.Members, member)
+	}
+	if list, err := o.List(); err != nil {
+		o.log.Error("cannot list snapshots", "error", err)
+	} else if len(list) > 0 {
+		out.Snapshot = &list[0]
+	}
+	return out
+}
+
+func (o operator) Ready() error {
+	var reasons []error
+	if o.draining.Load() {
+		reasons = append(reasons, ledger.ErrDraining)
+	}
+	return errors.Join(append(reasons, o.stack.node.Ready())...)
+}
+
+// Live returns nil: a process that can be asked has no fault that it knows of;
+// with one, it would have ended.
+func (o operator) Live() error { return nil }
+
+func (o operator) Take(context.Context) (transport.SnapshotInfo, error) {
+	meta, took, err := o.stack.node.TakeSnapshot()
+	if err != nil {
+		return transport.SnapshotInfo{}, err
+	}
+	info := snapshotInfo(meta)
+	info.TookMS = took.Milliseconds()
+	return info, nil
+}
+
+func (o operator) List() ([]transport.SnapshotInfo, error) {
+	metas, err := o.stack.node.Snapshots()
+	infos := make([]transport.SnapshotInfo, 0, len(metas))
+	for _, meta := range metas {
+		infos = append(infos, snapshotInfo(meta))
+	}
+	return infos, err
+}
+
+func (o operator) Open(id string) (io.ReadCloser, error) {
+	stream, _, err := o.stack.node.OpenSnapshot(id)
+	if errors.Is(err, raftfsm.ErrSnapshotUnknown) {
+		return nil, transport.ErrSnapshotNotFound
+	}
+	return stream, err
+}
+
+func snapshotInfo(m raftfsm.Meta) transport.SnapshotInfo {
+	info := transport.SnapshotInfo{ID: m.ID, Index: m.Index, Term: m.Term, CreatedAt: transport.Time{Time: m.CreatedAt}}
+	for _, f := range m.Files {
+		info.Bytes += f.Size
+	}
+	return info
+}
+
+func (o operator) Verify(ctx context.Context, deep bool) (transport.VerifyReport, error) {
+	report, err := o.stack.node.State().Verify(ctx, deep)
+	if err != nil {
+		return transport.VerifyReport{}, err
+	}
+	out := transport.VerifyReport{OK: report.OK, Index: report.Index, Deep: deep, Currencies: make(map[string]transport.CurrencyTotal)}
+	for _, c := range report.Currencies {
+		out.Currencies[c.Currency.String()] = transport.CurrencyTotal{Accounts: uint64(c.Accounts), Sum: c.Sum.String()}
+	}
+	return out, nil
+}
+
+// errOneNode is the reason why a cluster of one cannot be changed.
+var errOneNode = errors.New("this server runs as a cluster of one node, which cannot take in others")
+
+func (o operator) TransferLeadership(_ context.Context, to string) (transport.Transfer, error) {
+	status := o.stack.node.Status()
+	if to == "" {
+		return transport.Transfer{}, errors.New("there is no other node to lead")
+	}
+	for _, m := range status.Members {
+		if m.ID == to && to == status.Leader {
+			return transport.Transfer{Leader: to, Term: status.Term}, nil
+		}
+	}
+	return transport.Transfer{}, errors.New("there is no other node named " + to)
+}
+
+func (o operator) AddMember(context.Context, transport.Member) error { return errOneNode }
+
+func (o operator) RemoveMember(context.Context, string) error {
+	return errors.New("the only node of a cluster cannot be removed")
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"purser/engine"
+	"purser/raftfsm"
+	"purser/transport"
+)
+
+// serverConfig is what the flags of server and dev say.
+type serverConfig struct {
+	nodeID, dataDir                    string
+	apiListen, adminListen, raftListen string
+	shards, maxBatch                   int
+	retention                          time.Duration
+	minFree                            uint64
+	allowUnauthenticated, logDebug     bool
+}
+
+func (c *serverConfig) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&c.nodeID, "node-id", "n1", "name of this node; fixed for a data directory")
+	f.StringVar(&c.dataDir, "data-dir", "data", "directory of the log, the state and the snapshots")
+	f.StringVar(&c.apiListen, "api-listen", "127.0.0.1:8080", "address of the HTTP API")
+	f.StringVar(&c.adminListen, "admin-listen", "127.0.0.1:8081", "address of the admin listener")
+	f.StringVar(&c.raftListen, "raft-listen", "127.0.0.1:8082", "address for other nodes")
+	f.IntVar(&c.shards, "shards", runtime.GOMAXPROCS(0), "goroutines that own accounts")
+	f.IntVar(&c.maxBatch, "max-batch", 1000, "most payments in one batch request, up to 10000")
+	f.DurationVar(&c.retention, "idempotency-retention", 24*time.Hour, "how long idempotency keys are remembered")
+	f.Uint64Var(&c.minFree, "min-free-bytes", 1<<30, "free disk space below which writes are refused")
+	f.BoolVar(&c.allowUnauthenticated, "allow-unauthenticated-remote", false,
+		"listen on other than loopback addresses although there is no authentication yet")
+	f.BoolVar(&c.logDebug, "debug", false, "log more")
+}
+
+func serverCommand() *cobra.Command {
+	var cfg serverConfig
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Serve payments",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := startServer(cfg)
+			if err != nil {
+				return err
+			}
+			return s.serveUntil(cmd.Context())
+		},
+	}
+	cfg.bind(cmd)
+	return cmd
+}
+
+// server is everything that a running process has, in the order of its start.
+type server struct {
+	cfg      serverConfig
+	log      *slog.Logger
+	stack    *stack
+	api      *transport.Server
+	apiAddr  net.Addr
+	admin    *transport.Admin
+	adminLn  net.Listener
+	draining atomic.Bool
+	failed   chan error // a listener that ended by itself
+	stop     chan struct{}
+	stopped  chan struct{} // the disk watch has ended
+}
+
+// startServer checks the addresses, opens the data directory and the listeners,
+// and starts to serve. Nothing is left running when it fails.
+func startServer(cfg serverConfig) (_ *server, err error) {
+	for _, addr := range []string{cfg.apiListen, cfg.adminListen, cfg.raftListen} {
+		if err := transport.CheckListenAddress(addr, cfg.allowUnauthenticated); err != nil {
+			return nil, usage(fmt.Errorf("%w (--allow-unauthenticated-remote)", err))
+		}
+	}
+	level := slog.LevelInfo
+	if cfg.logDebug {
+		level = slog.LevelDebug
+	}
+	s := &server{
+		cfg:     cfg,
+		log:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
+		failed:  make(chan error, 2),
+		stop:    make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	// Listen before anything is opened: a port in use is the most common fault.
+	apiLn, err := net.Listen("tcp", cfg.apiListen)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeQuietly(apiLn))
+		}
+	}()
+	if s.adminLn, err = net.Listen("tcp", cfg.adminListen); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeQuietly(s.adminLn))
+		}
+	}()
+	registry := prometheus.NewRegistry()
+	if err := s.open(registry); err != nil {
+		return nil, err
+	}
+	s.apiAddr = apiLn.Addr()
+	go s.watchDisk()
+	go func() { s.failed <- s.api.Serve(apiLn) }()
+	go func() { s.failed <- s.admin.Serve(s.adminLn) }()
+	return s, nil
+}
+
+// open builds the server's parts behind the listeners.
+func (s *server) open(registry *prometheus.Registry) (err error) {
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := raftfsm.InstallMetrics(registry); errors.Is(err, raftfsm.ErrMetricsBuildTag) {
+		s.log.Warn("raft's own metrics are missing", "error", err)
+	} else if err != nil {
+		return err
+	}
+	s.stack, err = openStack(raftfsm.Config{
+		NodeID:     s.cfg.nodeID,
+		DataDir:    s.cfg.dataDir,
+		RaftListen: s.cfg.raftListen,
+		Shards:     s.cfg.shards,
+		Retention:  s.cfg.retention,
+		Fatal:      s.fatal,
+		Logger:     s.log,
+	}, engine.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.stack.close())
+		}
+	}()
+	for _, c := range []prometheus.Collector{s.stack.node, s.stack.engine} {
+		if err := registry.Register(c); err != nil {
+			return err
+		}
+	}
+	s.api, err = transport.New(transport.Options{
+		Executor:   s.stack.engine,
+		Accounts:   s.stack.node.State(),
+		Payments:   s.stack.node.State(),
+		Registerer: registry,
+		Logger:     s.log,
+		MaxBatch:   s.cfg.maxBatch,
+	})
+	if err != nil {
+		return err
+	}
+	o := operator{s}
+	s.admin, err = transport.NewAdmin(transport.AdminOptions{
+		Node: o, Snapshots: o, Membership: o, Verifier: o,
+		Gatherer: registry,
+		Logger:   s.log,
+	})
+	return err
+}
+
+// fatal ends the process where it stands: after a storage failure nothing that
+// an orderly shutdown would write can be trusted.
+func (s *server) fatal(err error) {
+	s.log.Error("storage failed: the process ends", "error", err)
+	os.Exit(exitStorage)
+}
+
+// serveUntil serves until ctx is done, then drains: readiness goes to 503, what
+// was accepted is answered, and the log and the store are closed.
+func (s *server) serveUntil(ctx context.Context) error {
+	s.log.Info("listening", "api", s.apiAddr.String(), "admin", s.adminLn.Addr().String(),
+		"data", s.cfg.dataDir, "version", buildVersion())
+	var cause error
+	select {
+	case <-ctx.Done():
+		s.log.Info("draining")
+	case cause = <-s.failed:
+		s.log.Error("a listener ended", "error", cause)
+	}
+	return errors.Join(cause, s.close())
+}
+
+// drainTime bounds how long connections may take to end once their requests are
+// answered.
+const drainTime = 15 * time.Second
+
+func (s *server) close() error {
+	s.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	s.stack.engine.Drain()
+	err := s.api.Shutdown(ctx)
+	close(s.stop)
+	<-s.stopped
+	err = errors.Join(err, s.stack.close(), s.admin.Shutdown(ctx))
+	s.log.Info("closed")
+	return err
+}
+
+// watchDisk refuses writes while the disk is nearly full.
+func (s *server) watchDisk() {
+	defer close(s.stopped)
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	full := false
+	for {
+		usage, err := vfs.Default.GetDiskUsage(filepath.Clean(s.cfg.dataDir))
+		if err != nil {
+			s.log.Error("cannot tell how full the disk is", "error", err)
+		} else if now := usage.AvailBytes < s.cfg.minFree; now != full {
+			full = now
+			s.stack.engine.SetStorageFull(full)
+			s.log.Warn("disk space", "available", usage.AvailBytes, "writes_refused", full)
+		}
+		select {
+		case <-s.stop:
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// closeQuietly closes a listener that its server may have closed already.
+func closeQuietly(ln net.Listener) error {
+	if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
