@@ -69,6 +69,67 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
+// What of BenchmarkCommit is this package's own: encoding and hashing.
+func BenchmarkAdd(b *testing.B) {
+	s := openMem(b)
+	records := payments(256)
+	b.ReportAllocs()
+	for b.Loop() {
+		batch := s.Begin(1, 1)
+		for _, rec := range records {
+			batch.Add(rec)
+		}
+		batch.Digest(0)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/256, "ns/record")
+}
+
+// Reads on rows that are in tables, not in memory.
+func BenchmarkRead(b *testing.B) {
+	s, m := filled(b, 10, 200, 200)
+	if err := s.db.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	n := m.next() - 1
+	list := m.history(History{World: usd}, len(m.records))
+	head := list[len(list)-1].Seq
+	b.Run("record", func(b *testing.B) {
+		b.ReportAllocs()
+		for seq := uint64(0); b.Loop(); seq++ {
+			if _, ok, err := s.Record(1 + seq*7919%n); !ok || err != nil {
+				b.Fatal(ok, err)
+			}
+		}
+	})
+	b.Run("payment", func(b *testing.B) {
+		b.ReportAllocs()
+		for seq := uint64(0); b.Loop(); seq++ {
+			if _, _, err := s.Payment(1+seq*7919%n, n+1); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, ascending := range []bool{false, true} {
+		b.Run(fmt.Sprintf("entries/ascending=%v", ascending), func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				from := list[i*7919%len(list)].Seq
+				if _, err := s.Entries(History{World: usd}, head, uint64(len(list)), ascending, from, 100); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("keys", func(b *testing.B) {
+		for b.Loop() {
+			if err := s.ScanKeys(1, n+1, func(uint64, ledger.Micros, []byte) error { return nil }); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/row")
+	})
+}
+
 func closeStore(t testing.TB, s *Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -16,7 +15,6 @@ type events struct {
 	opts      Options
 	stalls    atomic.Uint64
 	slow      atomic.Uint64
-	faults    atomic.Uint64 // background errors that end nothing
 	corrupted atomic.Uint64
 }
 
@@ -24,15 +22,10 @@ func newEvents(o Options) *events { return &events{opts: o} }
 
 func (e *events) listener() *pebble.EventListener {
 	return &pebble.EventListener{
-		// Flushes and compactions that fail are retried by Pebble for ever, on a
-		// disk that has just shown that it loses writes. They are fatal instead.
-		FlushEnd:      func(info pebble.FlushInfo) { e.fatal("flush", info.Err) },
-		CompactionEnd: func(info pebble.CompactionInfo) { e.fatal("compaction", info.Err) },
-		// What is left are failures to measure: free space, table statistics.
-		BackgroundError: func(err error) {
-			e.faults.Add(1)
-			e.opts.Logger.Error("store: background error", "error", err)
-		},
+		// A failed flush or compaction, or a failure to read what guides them.
+		// Pebble would retry for ever on a disk that has just shown that it loses
+		// writes, while commits pile up in memory.
+		BackgroundError: func(err error) { e.opts.Fatal(fmt.Errorf("store: background error: %w", err)) },
 		// The read that met a damaged table returns an error; one bad page must
 		// not take down the whole node, so this does not end the process.
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
@@ -45,13 +38,6 @@ func (e *events) listener() *pebble.EventListener {
 		},
 		WriteStallEnd: func() { e.stalled("") },
 	}
-}
-
-func (e *events) fatal(what string, err error) {
-	if err == nil || errors.Is(err, pebble.ErrCancelledCompaction) {
-		return
-	}
-	e.opts.Fatal(fmt.Errorf("store: %s: %w", what, err))
 }
 
 func (e *events) stalled(reason string) {

@@ -24,7 +24,6 @@ const (
 	journalKeyLen = 1 + 8
 	pairKeyLen    = 1 + 8 + 8 // events and expiries
 	pageKeyLen    = 1 + 4 + 4
-	maxHistoryLen = 1 + 1 + len(ledger.Currency{}) + 8
 )
 
 // historyStride is how many postings lie between two rows of the sparse history

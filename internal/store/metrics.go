@@ -35,7 +35,6 @@ var metrics = [...]struct {
 	{desc("compacted_bytes_total", "Bytes written by compactions."), prometheus.CounterValue},
 	{desc("stalls_total", "Times that commits had to wait for the disk."), prometheus.CounterValue},
 	{desc("slow_disk_operations_total", "Disk operations slower than the threshold."), prometheus.CounterValue},
-	{desc("background_errors_total", "Failures to measure free space or table statistics."), prometheus.CounterValue},
 	{desc("damaged_tables_total", "Reads that met a damaged table."), prometheus.CounterValue},
 }
 
@@ -72,7 +71,6 @@ func (s *Store) values() [len(metrics)]float64 {
 		float64(total.TableBytesCompacted),
 		float64(s.events.stalls.Load()),
 		float64(s.events.slow.Load()),
-		float64(s.events.faults.Load()),
 		float64(s.events.corrupted.Load()),
 	}
 }

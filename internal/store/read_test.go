@@ -71,7 +71,7 @@ func TestRecordTellsItsLogIndex(t *testing.T) {
 
 // The payment as it was at every moment of the log, with later rows present.
 func TestPaymentIgnoresTheFuture(t *testing.T) {
-	s, m := filled(t, 3, 40, 20)
+	s, m := filled(t, 3, 30, 14)
 	events, accepted := map[uint64]*ledger.Record{}, 0
 	for before := uint64(1); before <= m.next(); before++ {
 		if before > 1 {

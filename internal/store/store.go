@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -33,7 +34,7 @@ func Open(o Options) (*Store, error) {
 	s := &Store{opts: o, events: newEvents(o)}
 	s.fs, s.health = vfs.WithDiskHealthChecks(o.FS, o.SlowDisk, nil, s.events.diskSlow)
 	s.tables = pebbleOptions(o, s.fs, s.events)
-	db, err := pebble.Open(o.Dir, s.tables)
+	db, err := openPebble(o.Dir, s.tables)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open %s: %w", o.Dir, err), s.health.Close())
 	}
@@ -44,6 +45,24 @@ func Open(o Options) (*Store, error) {
 	s.batch.fatal = o.Fatal
 	s.batch.rows = db.NewBatch(pebble.WithMaxRetainedSizeBytes(retainedBatchBytes))
 	return s, nil
+}
+
+// openPebble is pebble.Open, which panics with the error when it cannot sync a
+// directory after moving a marker file. Nothing is open yet, so for the caller
+// that is one more way in which opening can fail.
+func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		switch fault := recover().(type) {
+		case nil:
+		case runtime.Error:
+			panic(fault)
+		case error:
+			db, err = nil, fault
+		default:
+			panic(fault)
+		}
+	}()
+	return pebble.Open(dir, o)
 }
 
 // clearScratch removes the tables that a crash left under construction.

@@ -67,8 +67,12 @@ func (s *Store) writeTable(path string, rows iter.Seq2[[]byte, []byte], drop key
 			}
 		}
 	}
-	// Close finishes, syncs and closes the file; after a fault it only closes it.
-	return empty, errors.Join(err, w.Close())
+	// Close finishes, syncs and closes the file; after a fault it only closes it
+	// and returns the same error.
+	if fault := w.Close(); err == nil {
+		err = fault
+	}
+	return empty, err
 }
 
 // scanPrefix calls fn for every row whose key starts with prefix, in order. Key

@@ -25,7 +25,7 @@ const tableBytes = 64 << 20
 //	snappy                    781      61
 //	none in L0, snappy        706      61
 //	none in L0, minlz         790      59
-//	none in L0, zstd 3        924      40
+//	none in L0, zstd 3        924      43
 func pebbleOptions(o Options, fs vfs.FS, e *events) *pebble.Options {
 	p := &pebble.Options{
 		FS:                 fs,
