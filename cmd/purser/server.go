@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -89,6 +90,7 @@ func startServer(cfg serverConfig) (_ *server, err error) {
 			return nil, usage(fmt.Errorf("%w (--allow-unauthenticated-remote)", err))
 		}
 	}
+	boundHeap()
 	level := slog.LevelInfo
 	if cfg.logDebug {
 		level = slog.LevelDebug
@@ -127,6 +129,19 @@ func startServer(cfg serverConfig) (_ *server, err error) {
 	go func() { s.failed <- s.api.Serve(apiLn) }()
 	go func() { s.failed <- s.admin.Serve(s.adminLn) }()
 	return s, nil
+}
+
+// heapGrowth is how far the heap may grow before it is collected, in percent of
+// what is live. The live heap is large and nearly free of pointers (accounts,
+// memtables, the key index), so collecting it twice as often as Go's default
+// costs little and keeps the process a quarter smaller.
+const heapGrowth = 50
+
+// boundHeap sets heapGrowth unless the environment says otherwise.
+func boundHeap() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
 }
 
 // open builds the server's parts behind the listeners.
