@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"iter"
-	"math/bits"
+	"slices"
 
 	"purser/internal/ledger"
 )
@@ -14,28 +14,27 @@ import (
 // are big endian, others little endian):
 //
 //	k run(4) 0 hash(8) seq(8)   one key; no value
-//	k run(4) 1 chunk(4)         its filters, cut into chunks:
+//	k run(4) 1 chunk(4)         a part of its filter:
 //
 //	 0        1..3     4..7       8..
-//	+--------+--------+----------+------------------------------------+
-//	| version| zero   | CRC      | words: word filter, then blocks    |
-//	+--------+--------+----------+------------------------------------+
+//	+--------+--------+----------+------------------+
+//	| version| zero   | CRC      | words (8) of it  |
+//	+--------+--------+----------+------------------+
 //
-// All chunks but the last have filterChunkWords words. How many there are of
-// each kind follows from the number of keys, see wordBits and newBloom. The
-// CRC-32C covers the row's key and then the words: a chunk in another's place is
-// as broken as a changed one.
+// All chunks but the last have filterChunkWords words; how many there are in all
+// follows from the number of keys, see newBlockBloom. The CRC-32C covers the row's
+// key and then the words: a chunk in another's place is as broken as a changed
+// one.
 const (
 	prefixKeys = 'k'
 
 	keyRowTag    = 0
 	keyFilterTag = 1
 
-	keyRowLen         = 1 + 4 + 1 + 8 + 8
-	filterVersion     = 1
-	filterHeaderLen   = 8
-	filterChunkWords  = 32 << 10
-	filterChunkMaxLen = filterHeaderLen + 8*filterChunkWords
+	keyRowLen        = 1 + 4 + 1 + 8 + 8
+	filterVersion    = 1
+	filterHeaderLen  = 8
+	filterChunkWords = 32 << 10
 )
 
 // keyRows is where runs are kept: the Store.
@@ -59,12 +58,11 @@ type runInfo struct {
 	newest ledger.Micros // log time of the newest key
 }
 
-// keyRun is a sealed run: its keys are durable rows. It does not change.
+// keyRun is a sealed run: its keys are durable rows.
 type keyRun struct {
 	runInfo
-	blocks bloom
-	shelf  *bloomShelf
-	lane   int // of the word filter, on shelf
+	filter blockBloom
+	group  *keyGroup // that has all keys of the run; nil right after OpenKeys. Keys guards it
 }
 
 // lookup appends the run's seqs of hash to dst, newest first.
@@ -73,15 +71,11 @@ func (r *keyRun) lookup(rows keyRows, hash uint64, dst []uint64) ([]uint64, erro
 	lower := appendKeyRow(nil, r.number, hash, 0)
 	upper := appendKeyRow(nil, r.number, hash, ^uint64(0)) // no command has this seq
 	err := rows.scanRange(lower, upper, func(key, _ []byte) error {
-		if len(key) != keyRowLen {
-			return corrupt(key, "not the key of an idempotency row")
-		}
-		// Rows outside the run's bounds are of an earlier life of its number,
-		// before a crash: they may name commands that are yet to come.
-		if seq := keyNumber(key, keyRowLen-8); seq >= r.first && seq <= r.last {
+		_, seq, err := r.parse(key)
+		if err == nil && r.covers(seq) {
 			dst = append(dst, seq)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return dst[:start], fmt.Errorf("look up in idempotency run %d: %w", r.number, err)
@@ -90,8 +84,18 @@ func (r *keyRun) lookup(rows keyRows, hash uint64, dst []uint64) ([]uint64, erro
 	return dst, nil
 }
 
-// bytes is the memory of the run's own filter.
-func (r *keyRun) bytes() int { return 8 * len(r.blocks) }
+// parse reads the key of a row.
+func (r *keyRun) parse(key []byte) (hash, seq uint64, err error) {
+	if len(key) != keyRowLen {
+		return 0, 0, corrupt(key, "not the row of an idempotency key")
+	}
+	return keyNumber(key, keyRowLen-16), keyNumber(key, keyRowLen-8), nil
+}
+
+// covers reports whether seq is within the bounds of the run. A row outside is of
+// an earlier life of the run's number, before a crash: it may name a command
+// that is yet to come.
+func (r *keyRun) covers(seq uint64) bool { return seq >= r.first && seq <= r.last }
 
 func appendKeyRow(dst []byte, run uint32, hash, seq uint64) []byte {
 	dst = append(appendRunPrefix(dst, run), keyRowTag)
@@ -108,103 +112,89 @@ func appendRunPrefix(dst []byte, run uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, prefixKeys), run)
 }
 
-// runBuilder makes rows and filters of tables. It keeps its buffer between runs
-// and belongs to one goroutine.
-type runBuilder struct {
-	words bloomWords
-}
-
-// build ingests the keys of t as the run r, which it completes but for the
-// shelf, and leaves the word filter in b.words.
-func (b *runBuilder) build(rows keyRows, t *keyTable, r *keyRun) error {
-	b.resize(int(r.keys))
-	r.blocks = newBloom(int(r.keys))
-	return rows.ingestSorted(func(yield func(key, value []byte) bool) {
+// write makes the keys of t durable as the rows of r, together with the filter,
+// which it fills, and adds them to group.
+func (r *keyRun) write(rows keyRows, t *keyTable, group *keyGroup) error {
+	r.filter = newBlockBloom(int(r.keys))
+	err := rows.ingestSorted(func(yield func(key, value []byte) bool) {
 		var row [keyRowLen]byte
 		for k := range t.sorted() {
-			b.words.add(k.hash)
-			r.blocks.add(k.hash)
+			r.filter.add(k.hash)
+			group.filter.add(k.hash)
 			if !yield(appendKeyRow(row[:0], r.number, k.hash, k.seq), nil) {
 				return
 			}
 		}
-		b.filterRows(r)(yield)
+		r.filterRows(yield)
 	}, keyRange{})
-}
-
-// resize empties the word filter and makes it fit keys keys.
-func (b *runBuilder) resize(keys int) {
-	n := 1 << wordBits(keys)
-	if cap(b.words) < n {
-		b.words = make(bloomWords, n)
+	if err != nil {
+		return fmt.Errorf("write idempotency run %d: %w", r.number, err)
 	}
-	b.words = b.words[:n]
-	clear(b.words)
+	return nil
 }
 
-// filterRows yields the filters of r as chunks.
-func (b *runBuilder) filterRows(r *keyRun) iter.Seq2[[]byte, []byte] {
-	return func(yield func(key, value []byte) bool) {
-		var key, value []byte
-		total := len(b.words) + len(r.blocks)
-		for from := 0; from < total; from += filterChunkWords {
-			key = appendFilterRow(key[:0], r.number, uint32(from/filterChunkWords))
-			value = append(value[:0], filterVersion, 0, 0, 0, 0, 0, 0, 0)
-			for i := from; i < min(from+filterChunkWords, total); i++ {
-				value = binary.LittleEndian.AppendUint64(value, *b.word(r, i))
-			}
-			binary.LittleEndian.PutUint32(value[4:], filterSum(key, value))
-			if !yield(key, value) {
-				return
-			}
+// filterRows yields the filter of r in chunks.
+func (r *keyRun) filterRows(yield func(key, value []byte) bool) {
+	var key, value []byte
+	chunk := uint32(0)
+	for words := range slices.Chunk(r.filter, filterChunkWords) {
+		key = appendFilterRow(key[:0], r.number, chunk)
+		value = append(value[:0], filterVersion, 0, 0, 0, 0, 0, 0, 0)
+		for _, word := range words {
+			value = binary.LittleEndian.AppendUint64(value, word)
 		}
+		binary.LittleEndian.PutUint32(value[4:], filterSum(key, value))
+		if !yield(key, value) {
+			return
+		}
+		chunk++
 	}
 }
 
-// word is the i-th of the words of both filters.
-func (b *runBuilder) word(r *keyRun, i int) *uint64 {
-	if i < len(b.words) {
-		return &b.words[i]
-	}
-	return &r.blocks[i-len(b.words)]
-}
-
-// load reads back the filters of r, as build left them. A filter that is not
-// whole is a CorruptionError: without it, keys would be missed.
-func (b *runBuilder) load(rows keyRows, r *keyRun) error {
-	b.resize(int(r.keys))
-	r.blocks = newBloom(int(r.keys))
-	total := len(b.words) + len(r.blocks)
-	at := 0
-	want := make([]byte, 0, keyRowLen)
-	err := rows.scanRange(appendFilterRow(nil, r.number, 0), appendRunPrefix(nil, r.number+1), func(key, value []byte) error {
-		want = appendFilterRow(want[:0], r.number, uint32(at/filterChunkWords))
-		n := min(total-at, filterChunkWords)
-		switch {
-		case string(key) != string(want):
-			return corrupt(want, "a chunk of an idempotency run's filters is missing")
-		case len(value) < filterHeaderLen:
-			return corrupt(key, "filter chunk of %d bytes", len(value))
-		case value[0] != filterVersion:
-			return corrupt(key, "filter format %d, this build reads %d", value[0], filterVersion)
-		case len(value) != filterHeaderLen+8*n:
-			return corrupt(key, "filter chunk of %d bytes, want %d", len(value), filterHeaderLen+8*n)
+// load reads the filter of r. One that is not whole is a CorruptionError:
+// without it, keys would be missed.
+func (r *keyRun) load(rows keyRows) error {
+	r.filter = newBlockBloom(int(r.keys))
+	rest := r.filter
+	due := appendFilterRow(nil, r.number, 0) // key of the next chunk
+	chunk := uint32(0)
+	end := appendRunPrefix(nil, r.number+1)
+	err := rows.scanRange(due, end, func(key, value []byte) error {
+		if string(key) != string(due) {
+			return corrupt(due, "missing; row %x follows", key)
 		}
-		if want, got := binary.LittleEndian.Uint32(value[4:]), filterSum(key, value); want != got {
-			return corrupt(key, "filter chunk has checksum %08x, its bytes %08x", want, got)
+		n := min(len(rest), filterChunkWords)
+		if err := loadChunk(key, value, rest[:n]); err != nil {
+			return err
 		}
-		for i := range n {
-			*b.word(r, at+i) = binary.LittleEndian.Uint64(value[filterHeaderLen+8*i:])
-		}
-		at += n
+		rest = rest[n:]
+		chunk++
+		due = appendFilterRow(due[:0], r.number, chunk)
 		return nil
 	})
-	if err == nil && at < total {
-		err = corrupt(appendFilterRow(nil, r.number, uint32(at/filterChunkWords)),
-			"filters of an idempotency run end after %d of %d words", at, total)
+	if err == nil && len(rest) > 0 {
+		err = corrupt(due, "missing, and with it %d of the %d words of a filter", len(rest), len(r.filter))
 	}
 	if err != nil {
 		return fmt.Errorf("load idempotency run %d: %w", r.number, err)
+	}
+	return nil
+}
+
+func loadChunk(key, value []byte, words blockBloom) error {
+	switch {
+	case len(value) < filterHeaderLen:
+		return corrupt(key, "part of a filter of %d bytes", len(value))
+	case value[0] != filterVersion:
+		return corrupt(key, "filter format %d, this build reads %d", value[0], filterVersion)
+	case len(value) != filterHeaderLen+8*len(words):
+		return corrupt(key, "part of a filter of %d bytes, not %d", len(value), filterHeaderLen+8*len(words))
+	}
+	if want, got := binary.LittleEndian.Uint32(value[4:]), filterSum(key, value); want != got {
+		return corrupt(key, "part of a filter has checksum %08x, its bytes %08x", want, got)
+	}
+	for i := range words {
+		words[i] = binary.LittleEndian.Uint64(value[filterHeaderLen+8*i:])
 	}
 	return nil
 }
@@ -215,79 +205,21 @@ func filterSum(key, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value[filterHeaderLen:])
 }
 
-// sealer turns frozen tables into runs on a goroutine of its own, one at a time.
-type sealer struct {
-	rows    keyRows
-	fatal   func(error)
-	builder runBuilder
-	shelves []*bloomShelf // with at least one lane taken
-
-	jobs    chan sealJob    // one fits: Keys never seals while a job is under way
-	done    chan sealResult // one fits, so that the sealer never waits for Keys
-	stopped chan struct{}
-}
-
-// sealJob asks for the run of table, which does not change until the result is
-// taken.
-type sealJob struct {
-	table *keyTable
-	run   *keyRun
-	freed []*keyRun // dropped since the last job: their lanes may be reused
-}
-
-type sealResult struct {
-	run *keyRun
-	err error
-}
-
-func newSealer(rows keyRows, fatal func(error)) *sealer {
-	return &sealer{
-		rows:    rows,
-		fatal:   fatal,
-		jobs:    make(chan sealJob, 1),
-		done:    make(chan sealResult, 1),
-		stopped: make(chan struct{}),
+// regroup adds the keys of r, read from the store, to group. It reports whether
+// they were all there; they are not when the run is dropped and deleted
+// meanwhile.
+func (r *keyRun) regroup(rows keyRows, group *keyGroup) (whole bool, err error) {
+	n := uint32(0)
+	err = rows.scanRange(appendKeyRow(nil, r.number, 0, 0), appendFilterRow(nil, r.number, 0), func(key, _ []byte) error {
+		hash, seq, err := r.parse(key)
+		if err == nil && r.covers(seq) {
+			group.filter.add(hash)
+			n++
+		}
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("read idempotency run %d: %w", r.number, err)
 	}
-}
-
-// loop runs until jobs is closed.
-func (s *sealer) loop() {
-	defer close(s.stopped)
-	for job := range s.jobs {
-		for _, r := range job.freed {
-			r.shelf.taken &^= 1 << r.lane
-		}
-		err := s.builder.build(s.rows, job.table, job.run)
-		if err == nil {
-			s.shelve(job.run)
-		} else {
-			err = fmt.Errorf("seal idempotency run %d: %w", job.run.number, err)
-		}
-		s.done <- sealResult{run: job.run, err: err}
-		if err != nil {
-			s.fatal(err)
-		}
-	}
-}
-
-// shelve puts the word filter of r, which the builder just made, on the first
-// shelf with room for it.
-func (s *sealer) shelve(r *keyRun) {
-	used := s.shelves[:0]
-	for _, shelf := range s.shelves {
-		if shelf.taken != 0 {
-			used = append(used, shelf)
-		}
-	}
-	clear(s.shelves[len(used):])
-	s.shelves = used
-	for _, shelf := range s.shelves {
-		if shelf.fits(len(s.builder.words)) {
-			r.shelf, r.lane = shelf, shelf.put(s.builder.words)
-			return
-		}
-	}
-	shelf := newBloomShelf(bits.TrailingZeros(uint(len(s.builder.words))))
-	s.shelves = append(s.shelves, shelf)
-	r.shelf, r.lane = shelf, shelf.put(s.builder.words)
+	return n == r.keys, nil
 }

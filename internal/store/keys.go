@@ -3,9 +3,9 @@ package store
 import (
 	"cmp"
 	"fmt"
-	"math/bits"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"purser/internal/ledger"
 )
@@ -28,18 +28,22 @@ type Keys struct {
 	sealer *sealer
 
 	// mu is held for writing from Begin to End, and guards what follows.
-	mu      sync.RWMutex
-	active  *keyTable
-	frozen  *keyTable // being sealed; nil if none is
-	spare   *keyTable // to be the next active; nil if none was made
-	runs    []*keyRun // oldest first
-	shelves []*bloomShelf
-	freed   []*keyRun // dropped; the sealer has not been told
-	next    uint32    // number of the next run
-	from    uint64    // first seq that is in no run
-	last    uint64    // seq of the newest key
-	epoch   uint64    // how many metas were taken
-	err     error     // of sealing: the end
+	mu       sync.RWMutex
+	active   *keyTable
+	frozen   *keyTable // being sealed; nil if none is
+	spare    *keyTable // to be the next active; nil if none was made
+	runs     []*keyRun // oldest first
+	groups   []*keyGroup
+	loose    []*keyRun // runs that are in no group
+	grouping bool      // the sealer is at one of these
+	live     int       // keys in runs
+	next     uint32    // number of the next run
+	from     uint64    // first seq that is in no run
+	last     uint64    // seq of the newest key
+	epoch    uint64    // how many metas were taken
+	err      error     // of the sealer: the end
+
+	prefetched uint64 // of no meaning: it keeps the compiler from leaving out loads
 
 	dropped dropList
 }
@@ -82,13 +86,17 @@ func (k *Keys) Hash(key []byte) uint64 {
 // Begin starts a log entry: until End, Find waits.
 func (k *Keys) Begin() {
 	k.mu.Lock()
-	if k.frozen == nil {
+	if k.frozen == nil && len(k.loose) == 0 {
 		return
 	}
 	select {
 	case result := <-k.sealer.done:
-		k.sealed(result)
+		k.take(result)
 	default:
+	}
+	if !k.grouping && len(k.loose) > 0 && k.err == nil {
+		k.grouping = true
+		k.sealer.jobs <- sealJob{run: k.loose[0], live: k.live}
 	}
 }
 
@@ -99,10 +107,26 @@ func (k *Keys) End() error {
 	return err
 }
 
+// Prefetch brings into the processor's cache what Candidates and Insert will read
+// for hashes, such as those of one log entry: the misses of many keys overlap,
+// those of one hardly do. It changes no result. Call it between Begin and End.
+func (k *Keys) Prefetch(hashes []uint64) {
+	sum := uint64(0)
+	for _, g := range k.groups {
+		for _, hash := range hashes {
+			sum += atomic.LoadUint64(g.filter.word(hash))
+		}
+	}
+	for _, hash := range hashes {
+		sum += k.active.touch(hash)
+	}
+	k.prefetched = sum
+}
+
 // Candidates appends to dst the seqs, newest first, of all rows whose key may
 // have hash. Call it between Begin and End.
 func (k *Keys) Candidates(hash uint64, dst []uint64) ([]uint64, error) {
-	var buf [shelfLanes]*keyRun
+	var buf [4]*keyRun
 	dst, runs := k.collect(hash, dst, buf[:0])
 	return k.lookup(hash, dst, runs)
 }
@@ -110,44 +134,50 @@ func (k *Keys) Candidates(hash uint64, dst []uint64) ([]uint64, error) {
 // Find is Candidates for any goroutine. It reads the store without keeping the
 // log waiting; a run that is dropped meanwhile may be missed.
 func (k *Keys) Find(hash uint64, dst []uint64) ([]uint64, error) {
-	var buf [shelfLanes]*keyRun
+	var buf [4]*keyRun
 	k.mu.RLock()
 	dst, runs := k.collect(hash, dst, buf[:0])
 	k.mu.RUnlock()
 	return k.lookup(hash, dst, runs)
 }
 
-// collect appends to dst the seqs of the tables, and to runs the runs that may
-// have more, in any order.
+// collect appends to dst the seqs of the tables, and to runs the runs that
+// probably have more, in any order.
 func (k *Keys) collect(hash uint64, dst []uint64, runs []*keyRun) ([]uint64, []*keyRun) {
+	for _, g := range k.groups {
+		if g.filter.has(hash) {
+			runs = appendLikely(runs, g.runs, hash)
+		}
+	}
+	if len(k.loose) > 0 {
+		runs = appendLikely(runs, k.loose, hash)
+	}
 	start := len(dst)
 	dst = k.active.find(hash, dst)
 	if k.frozen != nil {
 		dst = k.frozen.find(hash, dst)
 	}
 	newestFirst(dst[start:])
-	for _, shelf := range k.shelves {
-		for found := shelf.maybe(hash); found != 0; found &= found - 1 {
-			runs = append(runs, shelf.runs[bits.TrailingZeros8(found)])
+	return dst, runs
+}
+
+func appendLikely(dst, runs []*keyRun, hash uint64) []*keyRun {
+	for _, r := range runs {
+		if r.filter.has(hash) {
+			dst = append(dst, r)
 		}
 	}
-	return dst, runs
+	return dst
 }
 
 // lookup appends to dst what runs have, the newest run first.
 func (k *Keys) lookup(hash uint64, dst []uint64, runs []*keyRun) ([]uint64, error) {
-	likely := runs[:0]
-	for _, r := range runs {
-		if r.blocks.has(hash) {
-			likely = append(likely, r)
-		}
-	}
-	if len(likely) == 0 {
+	if len(runs) == 0 {
 		return dst, nil
 	}
-	slices.SortFunc(likely, func(a, b *keyRun) int { return cmp.Compare(b.number, a.number) })
+	slices.SortFunc(runs, func(a, b *keyRun) int { return cmp.Compare(b.number, a.number) })
 	var err error
-	for _, r := range likely {
+	for _, r := range runs {
 		if dst, err = r.lookup(k.rows, hash, dst); err != nil {
 			return dst, err
 		}
@@ -182,8 +212,8 @@ func (k *Keys) Insert(hash, seq uint64, at ledger.Micros) error {
 
 // seal freezes the active table and has its run written.
 func (k *Keys) seal() error {
-	if k.frozen != nil {
-		if k.sealed(<-k.sealer.done); k.err != nil {
+	for k.frozen != nil {
+		if k.take(<-k.sealer.done); k.err != nil {
 			return k.err
 		}
 	}
@@ -200,31 +230,44 @@ func (k *Keys) seal() error {
 		newest: t.newest,
 	}}
 	k.next++
-	k.sealer.jobs <- sealJob{table: t, run: run, freed: k.freed}
-	k.freed = nil
+	k.sealer.jobs <- sealJob{table: t, run: run, live: k.live}
 	return nil
 }
 
-// sealed takes over the run of the frozen table.
-func (k *Keys) sealed(result sealResult) {
-	if result.err != nil {
+// take takes over what the sealer has done.
+func (k *Keys) take(result sealResult) {
+	run, group := result.run, result.group
+	switch {
+	case result.err != nil:
 		k.err = result.err
 		return
+	case result.table != nil:
+		k.publish(run)
+		k.from = run.last + 1
+		k.frozen.reset()
+		k.spare, k.frozen = k.frozen, nil
+	default:
+		k.grouping = false
+		i := slices.Index(k.loose, run)
+		if i < 0 { // dropped meanwhile
+			return
+		}
+		k.loose = slices.Delete(k.loose, i, i+1)
+		if group == nil {
+			k.err = corrupt(appendRunPrefix(nil, run.number), "rows of an idempotency run are missing")
+			return
+		}
 	}
-	k.publish(result.run)
-	k.from = result.run.last + 1
-	k.frozen.reset()
-	k.spare, k.frozen = k.frozen, nil
+	if len(group.runs) == 0 {
+		k.groups = append(k.groups, group)
+	}
+	run.group = group
+	group.runs = append(group.runs, run)
 }
 
 func (k *Keys) publish(r *keyRun) {
-	s := r.shelf
-	if s.live == 0 {
-		k.shelves = append(k.shelves, s)
-	}
-	s.live |= 1 << r.lane
-	s.runs[r.lane] = r
 	k.runs = append(k.runs, r)
+	k.live += int(r.keys)
 }
 
 // Drop forgets the runs of which all keys have expired at log time now. Call it
@@ -232,14 +275,18 @@ func (k *Keys) publish(r *keyRun) {
 func (k *Keys) Drop(now ledger.Micros) {
 	n := 0
 	for ; n < len(k.runs) && k.runs[n].newest+k.opts.Retention <= now; n++ {
-		r, s := k.runs[n], k.runs[n].shelf
-		s.live &^= 1 << r.lane
-		s.runs[r.lane] = nil
-		if s.live == 0 {
-			k.shelves = slices.DeleteFunc(k.shelves, func(other *bloomShelf) bool { return other == s })
-		}
-		k.freed = append(k.freed, r)
+		r := k.runs[n]
+		k.live -= int(r.keys)
 		k.dropped.add(droppedRun{number: r.number, epoch: k.epoch})
+		g := r.group
+		if g == nil {
+			k.loose = slices.DeleteFunc(k.loose, func(other *keyRun) bool { return other == r })
+			continue
+		}
+		g.runs = slices.DeleteFunc(g.runs, func(other *keyRun) bool { return other == r })
+		if len(g.runs) == 0 {
+			k.groups = slices.DeleteFunc(k.groups, func(other *keyGroup) bool { return other == g })
+		}
 	}
 	k.runs = slices.Delete(k.runs, 0, n)
 }
@@ -293,10 +340,10 @@ func (k *Keys) Stats() KeyStats {
 	for _, r := range k.runs {
 		s.Runs++
 		s.Sealed += int(r.keys)
-		s.Bytes += r.bytes()
+		s.Bytes += r.filter.bytes()
 	}
-	for _, shelf := range k.shelves {
-		s.Bytes += shelf.bytes()
+	for _, g := range k.groups {
+		s.Bytes += g.filter.bytes()
 	}
 	return s
 }

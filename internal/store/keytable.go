@@ -88,6 +88,15 @@ func (t *keyTable) find(hash uint64, dst []uint64) []uint64 {
 	return dst
 }
 
+// touch reads the slot where a search for hash begins.
+func (t *keyTable) touch(hash uint64) uint64 {
+	s := &t.segments[hash>>(64-keySegmentBits)]
+	if s.slots == nil {
+		return 0
+	}
+	return s.slots[s.home(hash)].seq
+}
+
 // insert adds a key, which is the newest of the table.
 func (t *keyTable) insert(hash, seq uint64, at ledger.Micros) {
 	if t.count == 0 {

@@ -1,0 +1,73 @@
+package store
+
+// sealer does for Keys what takes long, on a goroutine of its own: it writes
+// frozen tables as runs, and after OpenKeys fills groups with the runs that were
+// there.
+type sealer struct {
+	rows  keyRows
+	fatal func(error)
+	group *keyGroup // that the next run goes to, if it has room
+
+	// Both have room for all that can be under way at a time, one run to be
+	// written and one to be grouped, so neither side waits to send.
+	jobs    chan sealJob
+	done    chan sealResult
+	stopped chan struct{}
+}
+
+// sealJob asks for the run of table, which does not change until the result is
+// taken; or, without a table, for the group of a run.
+type sealJob struct {
+	table *keyTable
+	run   *keyRun
+	live  int // keys in all runs
+}
+
+// sealResult says which group the keys of the run are in. It is nil if they are
+// not all in one.
+type sealResult struct {
+	sealJob
+	group *keyGroup
+	err   error
+}
+
+func newSealer(rows keyRows, fatal func(error)) *sealer {
+	return &sealer{
+		rows:    rows,
+		fatal:   fatal,
+		jobs:    make(chan sealJob, 2),
+		done:    make(chan sealResult, 2),
+		stopped: make(chan struct{}),
+	}
+}
+
+// loop runs until jobs is closed.
+func (s *sealer) loop() {
+	defer close(s.stopped)
+	for job := range s.jobs {
+		result := s.do(job)
+		s.done <- result
+		if result.err != nil {
+			s.fatal(result.err)
+		}
+	}
+}
+
+func (s *sealer) do(job sealJob) sealResult {
+	keys := int(job.run.keys)
+	if s.group == nil || s.group.room < keys {
+		s.group = newKeyGroup(keys, job.live)
+	}
+	s.group.room -= keys
+	result := sealResult{sealJob: job, group: s.group}
+	if job.table != nil {
+		result.err = job.run.write(s.rows, job.table, s.group)
+		return result
+	}
+	whole, err := job.run.regroup(s.rows, s.group)
+	if !whole {
+		result.group = nil
+	}
+	result.err = err
+	return result
+}
