@@ -72,13 +72,13 @@ func TestKeyReusedNamesTheField(t *testing.T) {
 	base := `{"source":"alice","amount":"10","currency":"USD","reference":"r"}`
 	s.post("/v1/payments", "k", base)
 	for body, param := range map[string]string{
-		`{"source":"bob","amount":"10","currency":"USD","reference":"r"}`:                                      "source",
-		`{"source":"alice","destination":"bob","amount":"10","currency":"USD","reference":"r"}`:                "destination",
-		`{"source":"alice","amount":"11","currency":"USD","reference":"r"}`:                                    "amount",
-		`{"source":"alice","amount":"10","currency":"USD","reference":"s"}`:                                    "reference",
-		`{"source":"alice","amount":"10","currency":"USD","reference":"r","capture":false}`:                    "capture",
-		`{"source":"alice","amount":"10","currency":"USD","reference":"r","metadata":{"a":"b"}}`:               "metadata",
-		`{"source":"alice","amount":"10","currency":"USD","reference":"r","expires_in":5}`:                     "expires_in",
+		`{"source":"bob","amount":"10","currency":"USD","reference":"r"}`:                                     "source",
+		`{"source":"alice","destination":"bob","amount":"10","currency":"USD","reference":"r"}`:               "destination",
+		`{"source":"alice","amount":"11","currency":"USD","reference":"r"}`:                                   "amount",
+		`{"source":"alice","amount":"10","currency":"USD","reference":"s"}`:                                   "reference",
+		`{"source":"alice","amount":"10","currency":"USD","reference":"r","capture":false}`:                   "capture",
+		`{"source":"alice","amount":"10","currency":"USD","reference":"r","metadata":{"a":"b"}}`:              "metadata",
+		`{"source":"alice","amount":"10","currency":"USD","reference":"r","expires_in":5}`:                    "expires_in",
 		`{"source":"alice","amount":"10","currency":"USD","reference":"r","conditions":{"source_version":2}}`: "conditions.source_version",
 	} {
 		s.wantProblem(s.post("/v1/payments", "k", body), codeKeyReused, param)

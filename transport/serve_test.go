@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -26,7 +27,7 @@ type site struct {
 func newSite(t *testing.T, edit ...func(*Options)) *site {
 	t.Helper()
 	b := newBook()
-	o := Options{Executor: b, Accounts: b, Payments: b, Registerer: prometheus.NewRegistry()}
+	o := Options{Executor: b, Accounts: b, Payments: b, Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler)}
 	for _, f := range edit {
 		f(&o)
 	}
