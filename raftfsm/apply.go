@@ -8,21 +8,30 @@ import (
 )
 
 // maxSweep bounds the holds that one entry looks at for expiry, so that no entry
-// takes long; what is left over is due again at the next one.
+// takes long; what is left over is due again at the next one. Outcomes depend on
+// it: it must stay as it is.
 const maxSweep = 256
 
-// apply executes one log entry. It panics when the machine cannot go on: an
-// entry that doesn't decode, or a store that fails. A refused command is not
-// such a case; it is a result.
+// apply executes one log entry. A refused command is a result; an error means
+// that the machine cannot go on and must not be used again: an entry that does
+// not decode, or a store that fails.
 //
 // The order is the definition of the outcome: first overdue holds lapse, then
 // the commands run, one after another.
-func (m *machine) apply(index, term uint64, data []byte) *ledger.Applied {
+func (m *machine) apply(index, term uint64, data []byte) (*ledger.Applied, error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
+	applied, err := m.execute(index, term, data)
+	if err != nil {
+		return nil, fmt.Errorf("apply log entry %d: %w", index, err)
+	}
+	return applied, nil
+}
+
+func (m *machine) execute(index, term uint64, data []byte) (*ledger.Applied, error) {
 	entry, err := ledger.DecodeEntry(data)
 	if err != nil {
-		panic(fmt.Sprintf("raftfsm: log entry %d: %v", index, err))
+		return nil, err
 	}
 	next := m.pos
 	next.Index, next.Term = index, term
@@ -30,17 +39,17 @@ func (m *machine) apply(index, term uint64, data []byte) *ledger.Applied {
 	next.Stamp = max(entry.Stamp, m.pos.Stamp+1)
 
 	s := sequence{m: m, pos: &next, base: m.pos.Seq + 1}
-	must(index, s.sweep())
-	must(index, s.commands(&entry))
-	m.group.Execute(s.slots)
-	must(index, m.record(&s, &next))
-	return s.applied()
-}
-
-func must(index uint64, err error) {
-	if err != nil {
-		panic(fmt.Sprintf("raftfsm: apply log entry %d: %v", index, err))
+	if err := s.sweep(); err != nil {
+		return nil, err
 	}
+	if err := s.commands(&entry); err != nil {
+		return nil, err
+	}
+	m.group.Execute(s.slots)
+	if err := m.record(&s, &next); err != nil {
+		return nil, err
+	}
+	return s.applied(), nil
 }
 
 // record walks the executed commands in log order: it chains the postings of the

@@ -1,35 +1,52 @@
 package raftfsm
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"iter"
-	"strconv"
 
 	"purser/internal/ledger"
 	"purser/internal/store"
 	"purser/shard"
 )
 
-// checkpointFormat is the newest format of a checkpoint's meta that this build
-// understands.
-const checkpointFormat = 1
+var (
+	// ErrCheckpointDamaged says that what the checkpoint says about itself is not
+	// what was written.
+	ErrCheckpointDamaged = errors.New("checkpoint is damaged")
 
-// errCheckpointFormat says that the checkpoint was written by a newer purser.
-var errCheckpointFormat = errors.New("checkpoint has a newer format")
+	// ErrCheckpointFormat says that the checkpoint was written by a newer purser.
+	ErrCheckpointFormat = errors.New("checkpoint has a newer format")
+)
 
 // checkpointMeta is the row that makes the pages in the store a state: it is
 // written in one table with them.
+//
+//	 0        1..3     4..7       8..
+//	+--------+--------+----------+------+
+//	| version| "ckp"  | CRC (LE) | JSON |
+//	+--------+--------+----------+------+
+//
+// The CRC-32C covers the JSON, which is all of the rest.
 type checkpointMeta struct {
-	Format   int         `json:"format"`
-	Position position    `json:"position"`
-	Worlds   []worldMeta `json:"worlds"`
-	Keys     []byte      `json:"keys"`
+	Position  position      `json:"position"`
+	Retention ledger.Micros `json:"retention"` // of idempotency keys; see ErrRetention
+	Worlds    []worldMeta   `json:"worlds"`
+	Keys      []byte        `json:"keys"`
 	// Snapshot is the index of the raft snapshot that this checkpoint was written
 	// for. It can be above Position.Index: raft counts entries of its own.
 	Snapshot uint64 `json:"snapshot"`
 }
+
+const (
+	checkpointVersion   = 1
+	checkpointHeaderLen = 8
+)
+
+var checkpointMagic = [4]byte{checkpointVersion, 'c', 'k', 'p'}
 
 type worldMeta struct {
 	Currency string        `json:"currency"`
@@ -39,16 +56,35 @@ type worldMeta struct {
 	Postings uint64        `json:"postings"`
 }
 
-func decodeCheckpointMeta(raw []byte) (meta checkpointMeta, err error) {
-	if err := json.Unmarshal(raw, &meta); err != nil {
-		return meta, fmt.Errorf("decode checkpoint: %w", err)
+func (m *checkpointMeta) encode() ([]byte, error) {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode checkpoint: %w", err)
 	}
-	if meta.Format != checkpointFormat {
-		return meta, fmt.Errorf("%w: %d, this build reads %d", errCheckpointFormat, meta.Format, checkpointFormat)
+	raw := append(make([]byte, 0, checkpointHeaderLen+len(body)), checkpointMagic[:]...)
+	raw = binary.LittleEndian.AppendUint32(raw, crc32.Checksum(body, castagnoli))
+	return append(raw, body...), nil
+}
+
+// decodeCheckpointMeta is the inverse of encode. Its errors wrap
+// ErrCheckpointDamaged or ErrCheckpointFormat.
+func decodeCheckpointMeta(raw []byte) (meta checkpointMeta, err error) {
+	if len(raw) < checkpointHeaderLen || [3]byte(raw[1:]) != [3]byte(checkpointMagic[1:]) {
+		return meta, fmt.Errorf("%w: %d bytes of something else", ErrCheckpointDamaged, len(raw))
+	}
+	if raw[0] > checkpointVersion {
+		return meta, fmt.Errorf("%w: %d, this build reads %d", ErrCheckpointFormat, raw[0], checkpointVersion)
+	}
+	body := raw[checkpointHeaderLen:]
+	if want, got := binary.LittleEndian.Uint32(raw[4:]), crc32.Checksum(body, castagnoli); raw[0] != checkpointVersion || want != got {
+		return meta, fmt.Errorf("%w: checksum %08x, of its bytes %08x", ErrCheckpointDamaged, want, got)
+	}
+	if err := json.Unmarshal(body, &meta); err != nil {
+		return meta, fmt.Errorf("%w: %w", ErrCheckpointDamaged, err)
 	}
 	for _, w := range meta.Worlds {
 		if _, ok := ledger.ParseCurrency([]byte(w.Currency)); !ok {
-			return meta, fmt.Errorf("decode checkpoint: currency %q", w.Currency)
+			return meta, fmt.Errorf("%w: currency %q", ErrCheckpointDamaged, w.Currency)
 		}
 	}
 	return meta, nil
@@ -82,9 +118,9 @@ func (m *machine) freeze() *frozen {
 		relayout: m.group.LayoutChanged(),
 		accounts: m.group.Freeze(shard.Checkpoint),
 		meta: checkpointMeta{
-			Format:   checkpointFormat,
-			Position: m.pos,
-			Keys:     m.keys.Meta(),
+			Position:  m.pos,
+			Retention: m.retention,
+			Keys:      m.keys.Meta(),
 		},
 	}
 	for _, c := range currencies(m.worlds) {
@@ -101,9 +137,9 @@ func (m *machine) freeze() *frozen {
 // without the log.
 func (f *frozen) write(index uint64) error {
 	f.meta.Snapshot = index
-	raw, err := json.Marshal(&f.meta)
+	raw, err := f.meta.encode()
 	if err != nil {
-		return fmt.Errorf("encode checkpoint: %w", err)
+		return err
 	}
 	err = f.machine.store.WriteCheckpoint(store.Checkpoint{
 		Meta:          raw,
@@ -148,11 +184,4 @@ func (f *frozen) stats() SnapshotStats {
 }
 
 // formatDigest spells a digest as status, snapshots and metrics show it.
-func formatDigest(d uint64) string {
-	const width = 16
-	s := strconv.FormatUint(d, 16)
-	for len(s) < width {
-		s = "0" + s
-	}
-	return s
-}
+func formatDigest(d uint64) string { return fmt.Sprintf("%016x", d) }

@@ -10,6 +10,13 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// errNoState says that the state was closed, or lost by a failed Restore.
+var errNoState = errors.New("the state is closed")
+
+// snapshotEntries is after how many entries a snapshot is due, however small they
+// are: each costs a replay a few microseconds apart from its commands.
+const snapshotEntries = 200_000
+
 // FSM is the state machine as raft sees it. raft calls Apply, ApplyBatch,
 // Snapshot and Restore from one goroutine, so that they never overlap.
 type FSM struct {
@@ -19,16 +26,25 @@ type FSM struct {
 	// fatal ends the process; a machine that failed halfway must not be used.
 	fatal func(error)
 
-	// replaced guards machine against Restore: whoever uses the machine on another
-	// goroutine holds it for reading.
+	// replaced guards machine against Restore and close: whoever uses the machine
+	// on another goroutine than raft's holds it for reading. machine is nil when
+	// there is none any more.
 	replaced sync.RWMutex
 	machine  *machine
 
-	// sinceSnapshot is the size in bytes of the entries applied since the last
-	// snapshot; overdue is told when it passes the threshold.
-	sinceSnapshot atomic.Int64
-	threshold     int64
-	overdue       chan struct{} // capacity 1
+	// seen is the index of the last entry that raft has handed over or, at first,
+	// that its newest snapshot covers. While it is below the machine's, raft is
+	// replaying what the state has already. Only raft's goroutine uses it.
+	seen uint64
+
+	unsaved   unsaved
+	threshold int64         // bytes of entries after which a snapshot is due
+	overdue   chan struct{} // capacity 1: one is due
+}
+
+// unsaved counts what was applied since the last snapshot.
+type unsaved struct {
+	bytes, entries atomic.Int64
 }
 
 var (
@@ -36,21 +52,56 @@ var (
 	_ raft.BatchingFSM = (*FSM)(nil)
 )
 
+// newFSM opens the state in dir. covered is the index of raft's newest snapshot.
+func newFSM(dirs stateDirs, cfg machineConfig, covered uint64, threshold int64, fatal func(error)) (*FSM, checkpointMeta, error) {
+	m, meta, err := openMachine(cfg)
+	if err != nil {
+		return nil, meta, err
+	}
+	if err := syncPath(dirs.fs, dirs.root); err != nil {
+		return nil, meta, errors.Join(err, m.close())
+	}
+	f := &FSM{
+		dirs: dirs, cfg: cfg, fatal: fatal, machine: m,
+		seen: covered, threshold: threshold, overdue: make(chan struct{}, 1),
+	}
+	return f, meta, nil
+}
+
 // Apply executes one committed entry and returns its *ledger.Applied. An entry
 // that the state already reflects, because the state was saved after it, is
 // skipped and answered with nil: nobody waits for it any more.
+//
+// When the machine cannot go on it tells fatal, which ends the process, and
+// panics should that return.
 func (f *FSM) Apply(log *raft.Log) any {
-	m := f.machine
-	if log.Type != raft.LogCommand || log.Index <= m.pos.Index {
+	if log.Type != raft.LogCommand {
 		return nil
 	}
-	if f.sinceSnapshot.Add(int64(len(log.Data))) >= f.threshold {
-		select {
-		case f.overdue <- struct{}{}:
-		default:
-		}
+	f.seen = log.Index
+	m := f.machine
+	if log.Index <= m.pos.Index {
+		return nil
 	}
-	return m.apply(log.Index, log.Term, log.Data)
+	applied, err := m.apply(log.Index, log.Term, log.Data)
+	if err != nil {
+		f.fatal(err)
+		panic(err)
+	}
+	f.count(int64(len(log.Data)))
+	return applied
+}
+
+// count adds an entry to what is not saved, and says so when it is too much.
+func (f *FSM) count(bytes int64) {
+	entries, bytes := f.unsaved.entries.Add(1), f.unsaved.bytes.Add(bytes)
+	if bytes < f.threshold && entries < snapshotEntries {
+		return
+	}
+	select {
+	case f.overdue <- struct{}{}:
+	default:
+	}
 }
 
 // ApplyBatch executes committed entries one after another. How raft groups them
@@ -64,37 +115,54 @@ func (f *FSM) ApplyBatch(logs []*raft.Log) []any {
 }
 
 // Snapshot freezes the state; raft then calls Persist beside further Applies.
+// While raft replays entries that the state already has it fails: the snapshot
+// would bear the index of one of these, and hold more than that.
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
-	f.sinceSnapshot.Store(0)
-	return &fsmSnapshot{frozen: f.machine.freeze()}, nil
+	if at := f.machine.pos.Index; f.seen < at {
+		return nil, fmt.Errorf("snapshot at entry %d: the state is that of entry %d", f.seen, at)
+	}
+	f.unsaved.bytes.Store(0)
+	f.unsaved.entries.Store(0)
+	return &fsmSnapshot{fsm: f, frozen: f.machine.freeze()}, nil
 }
 
 // fsmSnapshot is a frozen state that raft persists.
 type fsmSnapshot struct {
+	fsm    *FSM
 	frozen *frozen
 	done   bool
 }
 
 // Persist writes the frozen state into the store, and then the store, as files,
-// into the snapshot. raft deletes the log behind it when it returns nil.
+// into the snapshot. raft deletes the log behind it when it returns nil. A
+// Restore waits for it, and after one it fails.
 func (s *fsmSnapshot) Persist(sink raft.SnapshotSink) error {
 	own, ok := sink.(*snapshotSink)
 	if !ok {
 		return fmt.Errorf("persist snapshot: sink is a %T", sink)
 	}
-	if err := s.frozen.write(own.meta.Index); err != nil {
-		return fmt.Errorf("persist snapshot: %w", err)
+	err := s.fsm.use(func(m *machine) error {
+		if m != s.frozen.machine {
+			return errNoState
+		}
+		return s.persist(own)
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("persist snapshot: %w", err), own.Cancel())
+	}
+	return own.Close()
+}
+
+func (s *fsmSnapshot) persist(sink *snapshotSink) error {
+	if err := s.frozen.write(sink.meta.Index); err != nil {
+		return err
 	}
 	stats := s.frozen.stats()
 	s.frozen.accounts.Done(true)
 	s.done = true
-	err := own.Commit(func(dir string) (SnapshotStats, error) {
+	return sink.Commit(func(dir string) (SnapshotStats, error) {
 		return stats, s.frozen.machine.store.SaveTo(dir)
 	})
-	if err != nil {
-		return errors.Join(err, own.Cancel())
-	}
-	return own.Close()
 }
 
 // Release gives up the frozen state; pages that were not persisted are dirty
@@ -110,34 +178,57 @@ func (s *fsmSnapshot) Release() {
 func (f *FSM) Restore(stream io.ReadCloser) error {
 	err := f.restore(stream)
 	if err != nil {
-		f.fatal(fmt.Errorf("restore snapshot: %w", err))
+		err = fmt.Errorf("restore snapshot: %w", err)
+		f.fatal(err)
 	}
 	return err
 }
 
 func (f *FSM) restore(stream io.ReadCloser) (err error) {
-	defer func() { err = errors.Join(err, stream.Close()) }()
 	dir, err := f.dirs.receive(stream)
-	if err != nil {
+	if err = errors.Join(err, stream.Close()); err != nil {
 		return err
 	}
 	f.replaced.Lock()
 	defer f.replaced.Unlock()
-	if err := f.machine.close(); err != nil {
+	old := f.machine
+	f.machine = nil
+	if err := old.close(); err != nil {
 		return err
 	}
 	cfg := f.cfg
 	cfg.dir = dir
-	if f.machine, _, err = openMachine(cfg); err != nil {
+	m, meta, err := openMachine(cfg)
+	if err != nil {
 		return err
 	}
-	f.sinceSnapshot.Store(0)
+	f.machine = m
+	f.seen = max(meta.Snapshot, meta.Position.Index)
+	f.unsaved.bytes.Store(0)
+	f.unsaved.entries.Store(0)
 	return f.dirs.removeOthers(dir)
 }
 
-// use runs fn with the machine in place, for goroutines other than raft's.
-func (f *FSM) use(fn func(m *machine)) {
+// use runs fn with the machine in place, for goroutines other than raft's, or
+// returns errNoState.
+func (f *FSM) use(fn func(m *machine) error) error {
 	f.replaced.RLock()
 	defer f.replaced.RUnlock()
-	fn(f.machine)
+	if f.machine == nil {
+		return errNoState
+	}
+	return fn(f.machine)
+}
+
+// close waits for whoever uses the machine and closes it. raft must not call any
+// more.
+func (f *FSM) close() error {
+	f.replaced.Lock()
+	defer f.replaced.Unlock()
+	m := f.machine
+	f.machine = nil
+	if m == nil {
+		return nil
+	}
+	return m.close()
 }

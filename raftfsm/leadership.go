@@ -2,7 +2,7 @@ package raftfsm
 
 import (
 	"errors"
-	"fmt"
+	"sync"
 
 	"github.com/hashicorp/raft"
 
@@ -21,24 +21,58 @@ func (n *Node) Ready() error {
 // NextDue is the log time at which the earliest open hold lapses; ok is false
 // when there is none.
 func (n *Node) NextDue() (due ledger.Micros, ok bool) {
-	n.fsm.use(func(m *machine) { due = m.position().NextDue })
+	_ = n.fsm.use(func(m *machine) error { // without a state nothing is due
+		due = m.position().NextDue
+		return nil
+	})
 	return due, due != 0
+}
+
+// intake is where entries are handed to raft. It closes before raft does: raft
+// never answers what is still queued when it is shut down.
+type intake struct {
+	mu     sync.RWMutex // for reading while something is handed over
+	closed bool
+}
+
+// hand runs give unless the intake is closed.
+func (i *intake) hand(give func()) bool {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if i.closed {
+		return false
+	}
+	give()
+	return true
+}
+
+// close ends the intake and returns when everything that went through it is
+// answered: raft answers in order, and the barrier comes last.
+func (i *intake) close(r *raft.Raft) {
+	i.mu.Lock()
+	i.closed = true
+	i.mu.Unlock()
+	_ = r.Barrier(0).Error() // also an error comes after the answers
 }
 
 // Proposal is an entry on its way through raft.
 type Proposal struct {
-	future raft.ApplyFuture
+	future raft.ApplyFuture // nil: refused
 }
 
 // Propose hands entry to raft, which owns it from then on.
-func (n *Node) Propose(entry []byte) Proposal {
-	return Proposal{future: n.raft.Apply(entry, n.cfg.AppendLimit)}
+func (n *Node) Propose(entry []byte) (p Proposal) {
+	n.intake.hand(func() { p.future = n.raft.Apply(entry, n.cfg.AppendLimit) })
+	return p
 }
 
 // Wait blocks until the entry is applied on this node, or raft has given it up.
 // Errors are ledger.ErrNoLeader and ledger.ErrOverloaded when it was certainly
 // not applied, and ledger.ErrOutcomeUnknown otherwise.
 func (p Proposal) Wait() (*ledger.Applied, error) {
+	if p.future == nil {
+		return nil, ledger.ErrNoLeader
+	}
 	switch err := p.future.Error(); {
 	case err == nil:
 	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
@@ -83,32 +117,18 @@ func (n *Node) followLeadership() {
 }
 
 // barrier proposes one and returns where its outcome will be sent. raft answers
-// it at the latest when it loses the lead or stops.
+// it at the latest when it loses the lead, and Close awaits it.
 func (n *Node) barrier() chan error {
 	passed := make(chan error, 1)
-	future := n.raft.Barrier(0)
 	n.done.Add(1)
 	go func() {
 		defer n.done.Done()
+		var future raft.Future
+		if !n.intake.hand(func() { future = n.raft.Barrier(0) }) {
+			passed <- raft.ErrRaftShutdown
+			return
+		}
 		passed <- future.Error()
 	}()
 	return passed
-}
-
-// keyNodeID holds the id of the node that owns a data directory.
-var keyNodeID = []byte("purser.node-id")
-
-// claimIdentity binds the data directory to id, or refuses another one: a vote
-// belongs to the node that gave it.
-func claimIdentity(stable raft.StableStore, id string) error {
-	owner, err := stable.Get(keyNodeID)
-	switch {
-	case err != nil && isMiss(err):
-		return stable.Set(keyNodeID, []byte(id))
-	case err != nil:
-		return fmt.Errorf("read node id: %w", err)
-	case string(owner) != id:
-		return fmt.Errorf("the data directory belongs to node %q, not to %q", owner, id)
-	}
-	return nil
 }

@@ -68,8 +68,14 @@ type machineConfig struct {
 	dir       string
 	shards    int
 	retention ledger.Micros
+	runKeys   int // see store.KeyOptions
 	store     store.Options
 }
+
+// ErrRetention says that the state was made under another idempotency retention.
+// Which request is a repeat depends on it, so it is part of the state: replicas
+// with different ones would come apart, and so would a replay from its first run.
+var ErrRetention = errors.New("idempotency retention cannot change")
 
 // openMachine loads the state of the last checkpoint in cfg.dir, or starts an
 // empty one.
@@ -102,6 +108,9 @@ func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error)
 		if meta, err = decodeCheckpointMeta(raw); err != nil {
 			return nil, meta, err
 		}
+		if meta.Retention != cfg.retention {
+			return nil, meta, fmt.Errorf("%w: %d µs in the state, %d µs asked for", ErrRetention, meta.Retention, cfg.retention)
+		}
 		m.pos, m.worlds = meta.Position, meta.worlds()
 		err = st.Pages(func(k store.PageKey, page []byte) error {
 			return m.group.Load(shard.Key(k), page)
@@ -110,7 +119,8 @@ func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error)
 			return nil, meta, err
 		}
 	}
-	m.keys, err = store.OpenKeys(st, store.KeyOptions{Retention: cfg.retention, Fatal: cfg.store.Fatal}, meta.Keys, m.pos.Seq+1)
+	keys := store.KeyOptions{Retention: cfg.retention, RunKeys: cfg.runKeys, Fatal: cfg.store.Fatal}
+	m.keys, err = store.OpenKeys(st, keys, meta.Keys, m.pos.Seq+1)
 	return m, meta, err
 }
 

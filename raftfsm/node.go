@@ -1,10 +1,8 @@
 package raftfsm
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -12,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	bolt "go.etcd.io/bbolt"
@@ -34,6 +31,7 @@ type Node struct {
 	snapshots *SnapshotStore
 	transport *Transport
 	metrics   *nodeMetrics
+	logger    *raftLogger
 
 	notify chan bool     // leadership gained or lost, from raft, which blocks on it
 	stop   chan struct{} // closed by Close
@@ -43,7 +41,9 @@ type Node struct {
 	// committed before it did.
 	serving atomic.Bool
 
+	intake       intake
 	snapshotting sync.Mutex // one requested snapshot at a time
+	closeOnce    sync.Once
 }
 
 // Open starts a node on cfg.DataDir, or makes a cluster of one when there is
@@ -53,9 +53,11 @@ func Open(cfg Config) (_ *Node, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	cfg = cfg.withDefaults()
 	n := &Node{
-		cfg:     cfg.withDefaults(),
+		cfg:     cfg,
 		metrics: newNodeMetrics(),
+		logger:  &raftLogger{out: cfg.Logger},
 		notify:  make(chan bool, 16),
 		stop:    make(chan struct{}),
 	}
@@ -85,9 +87,12 @@ func (n *Node) openStorage() error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("open data directory: %w", err)
 	}
-	var err error
+	used, err := usedBefore(dir)
+	if err != nil {
+		return err
+	}
 	n.stable, err = raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(dir, "raft.db"),
+		Path: filepath.Join(dir, stableName),
 		BoltOptions: &bolt.Options{
 			Timeout:        time.Second,
 			NoFreelistSync: true,
@@ -97,12 +102,17 @@ func (n *Node) openStorage() error {
 		MsgpackUseNewTimeFormat: true,
 	})
 	if err != nil {
-		return fmt.Errorf("open %s (is another process using it?): %w", filepath.Join(dir, "raft.db"), err)
+		return fmt.Errorf("open %s (is another process using it?): %w", filepath.Join(dir, stableName), err)
 	}
-	if err := claimIdentity(n.stable, n.cfg.NodeID); err != nil {
+	if err := claim(n.stable, n.cfg, used); err != nil {
 		return err
 	}
-	n.log, err = wal.Open(wal.Options{Dir: filepath.Join(dir, "wal"), Observe: n.metrics.append})
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := syncPath(vfs.Default, d); err != nil {
+			return err
+		}
+	}
+	n.log, err = wal.Open(wal.Options{Dir: filepath.Join(dir, logName), Observe: n.metrics.append})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
@@ -110,7 +120,7 @@ func (n *Node) openStorage() error {
 	if err != nil {
 		return err
 	}
-	n.snapshots, err = OpenSnapshots(SnapshotConfig{Dir: filepath.Join(dir, "snapshots")})
+	n.snapshots, err = OpenSnapshots(SnapshotConfig{Dir: filepath.Join(dir, snapshotsName)})
 	return err
 }
 
@@ -118,7 +128,7 @@ func (n *Node) openStorage() error {
 // snapshot, which only a lost or foreign state can be, it is restored from it:
 // the log that would lead there may be gone.
 func (n *Node) openState() error {
-	dirs := stateDirs{fs: vfs.Default, root: filepath.Join(n.cfg.DataDir, "state")}
+	dirs := stateDirs{fs: vfs.Default, root: filepath.Join(n.cfg.DataDir, statesName)}
 	dir, err := dirs.current()
 	if err != nil {
 		return err
@@ -129,106 +139,58 @@ func (n *Node) openState() error {
 		shards:    n.cfg.Shards,
 		retention: micros(n.cfg.Retention),
 		store: store.Options{
-			Fatal:    n.cfg.Fatal,
-			DiskSlow: n.metrics.diskSlow,
-			Logger:   n.cfg.Logger,
+			Fatal: n.cfg.Fatal,
+			DiskSlow: func(what string, took time.Duration) {
+				n.cfg.Logger.Warn("slow disk", "operation", what, "took", took)
+			},
+			Logger: n.cfg.Logger,
 		},
 	}
 	list, err := n.snapshots.List()
 	if err != nil {
 		return fmt.Errorf("open state: %w", err)
 	}
-	m, meta, err := openMachine(cfg)
+	var covered uint64
+	if len(list) > 0 {
+		covered = list[0].Index
+	}
+	var meta checkpointMeta
+	n.fsm, meta, err = newFSM(dirs, cfg, covered, n.cfg.SnapshotBytes, n.cfg.Fatal)
 	if err != nil {
 		return err
 	}
-	n.fsm = &FSM{
-		dirs: dirs, cfg: cfg, fatal: n.cfg.Fatal, machine: m,
-		threshold: n.cfg.SnapshotBytes, overdue: make(chan struct{}, 1),
-	}
-	if len(list) == 0 || meta.Snapshot >= list[0].Index {
-		return nil
-	}
-	n.cfg.Logger.Warn("state is behind the newest snapshot: restoring",
-		"state", meta.Snapshot, "snapshot", list[0].Index)
-	_, stream, err := n.snapshots.Open(list[0].ID)
-	if err != nil {
-		return err
-	}
-	return n.fsm.restore(stream)
-}
-
-func (n *Node) startRaft() error {
-	votes, err := newVoteStore(n.stable)
-	if err != nil {
-		return err
-	}
-	n.transport, err = NewTransport(TransportConfig{
-		BindAddr: n.cfg.RaftListen,
-		Logger:   n.hclog("raft-net"),
-	})
-	if err != nil {
-		return err
-	}
-	cfg := n.raftConfig()
-	known, err := raft.HasExistingState(n.guard, votes, n.snapshots)
-	if err != nil {
-		return fmt.Errorf("read raft state: %w", err)
-	}
-	if !known {
-		members := raft.Configuration{Servers: []raft.Server{{
-			ID: cfg.LocalID, Address: n.transport.LocalAddr(),
-		}}}
-		if err := raft.BootstrapCluster(cfg, n.guard, votes, n.snapshots, n.transport, members); err != nil {
-			return fmt.Errorf("bootstrap: %w", err)
+	if meta.Snapshot < covered {
+		n.cfg.Logger.Warn("state is behind the newest snapshot: restoring", "state", meta.Snapshot, "snapshot", covered)
+		_, stream, err := n.snapshots.Open(list[0].ID)
+		if err != nil {
+			return err
+		}
+		if err := n.fsm.restore(stream); err != nil {
+			return fmt.Errorf("restore snapshot %s: %w", list[0].ID, err)
 		}
 	}
-	n.raft, err = raft.NewRaft(cfg, n.fsm, n.guard, votes, n.snapshots, n.transport)
-	if err != nil {
-		return fmt.Errorf("start raft: %w", err)
+	if err := syncPath(vfs.Default, n.cfg.DataDir); err != nil {
+		return err
 	}
-	return nil
+	return checkReach(n.log, n.fsm.machine.pos.Index, covered)
 }
 
-func (n *Node) raftConfig() *raft.Config {
-	cfg := raft.DefaultConfig()
-	cfg.LocalID = raft.ServerID(n.cfg.NodeID)
-	cfg.Logger = n.hclog("raft")
-	cfg.NotifyCh = n.notify
-	cfg.BatchApplyCh = true
-	// A cluster of one has nobody to hear from: it need not wait long before it
-	// elects itself.
-	cfg.HeartbeatTimeout = 200 * time.Millisecond
-	cfg.ElectionTimeout = 200 * time.Millisecond
-	cfg.LeaderLeaseTimeout = 200 * time.Millisecond
-	// The state is durable on its own, with the index it reflects.
-	cfg.NoSnapshotRestoreOnStart = true
-	// Snapshots are due by bytes, see Config.SnapshotBytes; this is the bound for
-	// logs of many small entries.
-	cfg.SnapshotThreshold = 200_000
-	cfg.SnapshotInterval = time.Minute
-	cfg.TrailingLogs = n.cfg.TrailingLogs
-	return cfg
-}
-
-func (n *Node) hclog(name string) hclog.Logger {
-	level := hclog.Warn
-	if n.cfg.Logger.Enabled(context.Background(), slog.LevelDebug) {
-		level = hclog.Debug
-	}
-	return hclog.New(&hclog.LoggerOptions{Name: name, Level: level, Output: os.Stderr})
-}
-
-// Close leaves the cluster's work to others, stops raft and closes every file.
-// Proposals in flight are answered first. Drain the engine before.
+// Close leaves the cluster's work to others, answers the proposals in flight,
+// stops raft and closes every file. Drain the engine before. A second call does
+// nothing.
 func (n *Node) Close() error {
-	n.serving.Store(false)
-	close(n.stop)
-	err := n.closeParts()
-	n.done.Wait()
+	var err error
+	n.closeOnce.Do(func() {
+		n.serving.Store(false)
+		n.intake.close(n.raft)
+		close(n.stop)
+		err = n.closeParts()
+		n.done.Wait()
+	})
 	return err
 }
 
+// closeParts closes what is open, in the order in which parts use each other.
 func (n *Node) closeParts() error {
 	var faults []error
 	if n.raft != nil {
@@ -240,7 +202,7 @@ func (n *Node) closeParts() error {
 		n.guard.Close()
 	}
 	if n.fsm != nil {
-		faults = append(faults, n.fsm.machine.close())
+		faults = append(faults, n.fsm.close())
 	}
 	if n.log != nil {
 		faults = append(faults, n.log.Close())

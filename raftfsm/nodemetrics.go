@@ -2,11 +2,11 @@ package raftfsm
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"purser/internal/store"
 	"purser/wal"
 )
 
@@ -17,7 +17,6 @@ type nodeMetrics struct {
 	walBytes          prometheus.Counter
 	walEntries        prometheus.Counter
 	snapshotSeconds   prometheus.Histogram
-	slowDisk          prometheus.Counter
 }
 
 func newNodeMetrics() *nodeMetrics {
@@ -34,7 +33,6 @@ func newNodeMetrics() *nodeMetrics {
 		walBytes:        counter("purser_wal_written_bytes_total", "Bytes appended to the log, framing included."),
 		walEntries:      counter("purser_wal_entries_total", "Entries appended to the log."),
 		snapshotSeconds: histogram("purser_snapshot_seconds", "Time to take a snapshot.", prometheus.ExponentialBuckets(0.01, 2, 14)),
-		slowDisk:        counter("purser_store_slow_disk_operations_total", "Disk operations of the store over the limit for slow ones."),
 	}
 }
 
@@ -46,10 +44,8 @@ func (m *nodeMetrics) append(a wal.Append) {
 	m.walEntries.Add(float64(a.Entries))
 }
 
-func (m *nodeMetrics) diskSlow(string, time.Duration) { m.slowDisk.Inc() }
-
 func (m *nodeMetrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.walWrite, m.walSync, m.walBytes, m.walEntries, m.snapshotSeconds, m.slowDisk}
+	return []prometheus.Collector{m.walWrite, m.walSync, m.walBytes, m.walEntries, m.snapshotSeconds}
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -73,12 +69,16 @@ var (
 	commandsDesc    = describe("purser_shard_commands_total", "Commands that a shard took part in.", "shard")
 	parksDesc       = describe("purser_shard_parks_total", "Times a shard parked to wait for another.", "shard")
 	copiedDesc      = describe("purser_shard_pages_copied_total", "Pages copied because a checkpoint had captured them.", "shard")
+	keysDesc        = describe("purser_keys_remembered", "Idempotency keys in the index, some of them expired.")
+	keyRunsDesc     = describe("purser_keys_runs", "Sealed runs of idempotency keys.")
+	keyBytesDesc    = describe("purser_keys_memory_bytes", "Memory for the index of idempotency keys.")
 	readsDesc       = describe("purser_shard_reads_waiting", "Reads that wait for a shard.", "shard")
 )
 
 var nodeDescs = []*prometheus.Desc{
 	leaderDesc, termDesc, appliedDesc, commitDesc, sequenceDesc, digestDesc, nextDueDesc, unsavedDesc,
 	walSegmentsDesc, walSizeDesc, accountsDesc, pagesDesc, shardBytesDesc, commandsDesc, parksDesc, copiedDesc, readsDesc,
+	keysDesc, keyRunsDesc, keyBytesDesc,
 }
 
 // Describe implements prometheus.Collector.
@@ -89,6 +89,7 @@ func (n *Node) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range nodeDescs {
 		ch <- d
 	}
+	store.Collector{}.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -112,8 +113,8 @@ func (n *Node) Collect(ch chan<- prometheus.Metric) {
 	log := n.log.Stats()
 	set(walSegmentsDesc, float64(log.Segments))
 	set(walSizeDesc, float64(log.Bytes))
-	set(unsavedDesc, float64(n.fsm.sinceSnapshot.Load()))
-	n.fsm.use(func(m *machine) {
+	set(unsavedDesc, float64(n.fsm.unsaved.bytes.Load()))
+	_ = n.fsm.use(func(m *machine) error { // without a state there is nothing more to tell
 		at := m.position()
 		set(appliedDesc, float64(at.Index))
 		set(sequenceDesc, float64(at.Seq))
@@ -129,6 +130,12 @@ func (n *Node) Collect(ch chan<- prometheus.Metric) {
 			count(parksDesc, s.Parks, shard)
 			count(copiedDesc, s.PagesCopied, shard)
 		}
+		keys := m.keys.Stats()
+		set(keysDesc, float64(keys.InMemory+keys.Sealed))
+		set(keyRunsDesc, float64(keys.Runs))
+		set(keyBytesDesc, float64(keys.Bytes))
+		m.store.Collector().Collect(ch)
+		return nil
 	})
 }
 
@@ -164,9 +171,10 @@ func (n *Node) Status() Status {
 		CommitIndex: n.raft.CommitIndex(),
 		Shards:      n.cfg.Shards,
 	}
-	n.fsm.use(func(m *machine) {
+	_ = n.fsm.use(func(m *machine) error { // without a state there is nothing more to tell
 		at := m.position()
 		s.AppliedIndex, s.Sequence, s.Digest = at.Index, at.Seq, formatDigest(at.Digest)
+		return nil
 	})
 	if future := n.raft.GetConfiguration(); future.Error() == nil {
 		for _, server := range future.Configuration().Servers {

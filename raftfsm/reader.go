@@ -9,17 +9,24 @@ import (
 // any goroutine; what they return has memory of its own. For a linearizable
 // read, wait for a barrier first.
 
-// Applied is the index of the last command entry that the state reflects.
+// Applied is the index of the last command entry that the state reflects, 0
+// after the end of the node.
 func (f *FSM) Applied() (index uint64) {
-	f.use(func(m *machine) { index = m.position().Index })
+	_ = f.use(func(m *machine) error { // without a state there is nothing to tell
+		index = m.position().Index
+		return nil
+	})
 	return index
 }
 
 // Account returns an account; ok is false if there is none. World accounts
 // always exist: theirs has Outside set.
 func (f *FSM) Account(id []byte) (view ledger.AccountView, ok bool, err error) {
-	f.use(func(m *machine) { view, ok = m.account(id) })
-	return view, ok, nil
+	err = f.use(func(m *machine) error {
+		view, ok = m.account(id)
+		return nil
+	})
+	return view, ok, err
 }
 
 func (m *machine) account(id []byte) (ledger.AccountView, bool) {
@@ -38,7 +45,10 @@ func (m *machine) account(id []byte) (ledger.AccountView, bool) {
 // Accounts lists up to limit accounts, by id, whose ids start with prefix and
 // come after the given one. World accounts are not listed.
 func (f *FSM) Accounts(prefix, after []byte, limit int) (page ledger.AccountsPage, err error) {
-	f.use(func(m *machine) { page, err = m.accounts(prefix, after, limit) })
+	err = f.use(func(m *machine) error {
+		page, err = m.accounts(prefix, after, limit)
+		return err
+	})
 	return page, err
 }
 
@@ -61,31 +71,47 @@ func (m *machine) accounts(prefix, after []byte, limit int) (page ledger.Account
 // seq from, or from the start of the order if from is 0; ok is false if there is
 // no such account.
 func (f *FSM) Entries(id []byte, ascending bool, from uint64, limit int) (page ledger.EntriesPage, ok bool, err error) {
-	f.use(func(m *machine) {
-		var view ledger.AccountView
-		if view, ok = m.account(id); !ok {
-			return
-		}
-		history := store.History{Account: view.Number}
-		if view.Outside != nil {
-			history = store.History{World: view.Currency}
-		}
-		page, err = m.store.Entries(history, view.LastSeq, view.Postings, ascending, from, limit)
+	err = f.use(func(m *machine) error {
+		page, ok, err = m.entries(id, ascending, from, limit)
+		return err
 	})
 	return page, ok, err
+}
+
+func (m *machine) entries(id []byte, ascending bool, from uint64, limit int) (page ledger.EntriesPage, ok bool, err error) {
+	// An account runs ahead of the journal while an entry is being recorded: only
+	// at a boundary does the journal have the newest posting.
+	m.applying.Lock()
+	view, ok := m.account(id)
+	m.applying.Unlock()
+	if !ok {
+		return page, false, nil
+	}
+	history := store.History{Account: view.Number}
+	if view.Outside != nil {
+		history = store.History{World: view.Currency}
+	}
+	page, err = m.store.Entries(history, view.LastSeq, view.Postings, ascending, from, limit)
+	return page, err == nil, err
 }
 
 // Payment returns the payment with the given seq and its newest event; ok is
 // false if there is none.
 func (f *FSM) Payment(seq uint64) (view ledger.PaymentView, ok bool, err error) {
-	f.use(func(m *machine) { view, ok, err = m.store.Payment(seq, m.position().Seq+1) })
+	err = f.use(func(m *machine) error {
+		view, ok, err = m.store.Payment(seq, m.position().Seq+1)
+		return err
+	})
 	return view, ok, err
 }
 
 // Key returns what an idempotency key remembers; ok is false if it is new or
 // forgotten.
 func (f *FSM) Key(key []byte) (view ledger.KeyView, ok bool, err error) {
-	f.use(func(m *machine) { view, ok, err = m.key(key) })
+	err = f.use(func(m *machine) error {
+		view, ok, err = m.key(key)
+		return err
+	})
 	return view, ok, err
 }
 

@@ -2,6 +2,7 @@ package raftfsm
 
 import (
 	"errors"
+	"fmt"
 
 	"purser/internal/ledger"
 	"purser/shard"
@@ -129,10 +130,15 @@ func (m *machine) remembered(seq uint64, key []byte, now ledger.Micros) (*ledger
 	if string(rec.Command.Key) != string(key) || rec.Time+m.retention <= now {
 		return nil, false, nil
 	}
-	if rec.Command.Kind.OnPayment() && rec.Code == ledger.OK {
+	if rec.Command.Kind.OnPayment() {
+		// A refusal names accounts of the payment, too. It may be of a number that
+		// no payment had then; that of a later one is above rec's.
 		view, ok, err := m.store.Payment(rec.Command.Payment, rec.Seq+1)
-		if err != nil || !ok {
+		if err != nil {
 			return nil, false, err
+		}
+		if !ok && rec.Code == ledger.OK {
+			return nil, false, fmt.Errorf("journal row %d acts on no payment", rec.Seq)
 		}
 		rec.Payment = view.Payment
 	}

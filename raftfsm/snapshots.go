@@ -17,6 +17,9 @@ var ErrNothingToSnapshot = errors.New("there is nothing to take a snapshot of ye
 func (n *Node) TakeSnapshot() (Meta, time.Duration, error) {
 	n.snapshotting.Lock()
 	defer n.snapshotting.Unlock()
+	if err := n.limitTrailing(); err != nil {
+		return Meta{}, 0, err
+	}
 	began := time.Now()
 	future := n.raft.Snapshot()
 	err := future.Error()
@@ -39,21 +42,7 @@ func (n *Node) TakeSnapshot() (Meta, time.Duration, error) {
 }
 
 // Snapshots lists the snapshots, newest first.
-func (n *Node) Snapshots() ([]Meta, error) {
-	list, err := n.snapshots.List()
-	if err != nil {
-		return nil, err
-	}
-	metas := make([]Meta, 0, len(list))
-	for _, s := range list {
-		meta, _, err := n.snapshots.meta(s.ID)
-		if err != nil {
-			return nil, err
-		}
-		metas = append(metas, meta)
-	}
-	return metas, nil
-}
+func (n *Node) Snapshots() ([]Meta, error) { return n.snapshots.Metas() }
 
 // OpenSnapshot streams a snapshot as a tar archive of size bytes. The caller
 // closes it. An unknown id is ErrSnapshotUnknown.
@@ -75,10 +64,12 @@ func (n *Node) snapshotWhenOverdue() {
 			return
 		case <-n.fsm.overdue:
 		}
-		if _, took, err := n.TakeSnapshot(); err != nil {
+		switch meta, took, err := n.TakeSnapshot(); {
+		case errors.Is(err, raft.ErrRaftShutdown):
+		case err != nil:
 			n.cfg.Logger.Error("snapshot failed", "error", err)
-		} else {
-			n.cfg.Logger.Info("snapshot taken", "took", took)
+		default:
+			n.cfg.Logger.Info("snapshot taken", "id", meta.ID, "took", took)
 		}
 	}
 }

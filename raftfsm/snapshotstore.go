@@ -151,11 +151,25 @@ func (s *SnapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 // List returns all snapshots, newest first. One whose meta cannot be read makes
 // it fail, with an error that names the file.
 func (s *SnapshotStore) List() ([]*raft.SnapshotMeta, error) {
+	var metas []*raft.SnapshotMeta
+	err := s.each(func(m Meta, raw []byte) {
+		metas = append(metas, m.raftMeta(streamSize(m, len(raw))))
+	})
+	return metas, err
+}
+
+// Metas is List with all that is known of each snapshot.
+func (s *SnapshotStore) Metas() (metas []Meta, err error) {
+	err = s.each(func(m Meta, _ []byte) { metas = append(metas, m) })
+	return metas, err
+}
+
+// each calls fn with the meta of every snapshot, newest first.
+func (s *SnapshotStore) each(fn func(m Meta, raw []byte)) error {
 	ids, err := s.ids()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	metas := make([]*raft.SnapshotMeta, 0, len(ids))
 	for _, id := range ids {
 		m, raw, err := s.meta(id.String())
 		if err != nil {
@@ -163,11 +177,11 @@ func (s *SnapshotStore) List() ([]*raft.SnapshotMeta, error) {
 			if _, gone := s.cfg.FS.Stat(s.path(id.String())); gone != nil {
 				continue
 			}
-			return nil, err
+			return err
 		}
-		metas = append(metas, m.raftMeta(streamSize(m, len(raw))))
+		fn(m, raw)
 	}
-	return metas, nil
+	return nil
 }
 
 // Open returns the snapshot and its stream, of exactly Size bytes, which the

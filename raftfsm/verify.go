@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"purser/internal/ledger"
 	"purser/shard"
@@ -12,13 +13,13 @@ import (
 type Report struct {
 	OK         bool
 	Index      uint64
-	Deep       bool // the journal was read row by row
-	Rows       uint64
+	Deep       bool   // the journal was read row by row
+	Rows       uint64 // of the journal; counted if Deep, and then the last seq if none is missing
 	Currencies []CurrencyReport
 }
 
-// CurrencyReport is the part of one currency. The books balance when Sum and
-// Journal's difference to Accounts' are both zero.
+// CurrencyReport is the part of one currency. The books balance when Sum is 0,
+// Journal is Posted, and the journal says of the world what World does.
 type CurrencyReport struct {
 	Currency ledger.Currency
 	Accounts int
@@ -31,61 +32,56 @@ type CurrencyReport struct {
 
 // Verify sums every account as it is between two entries, and compares the sums
 // with the movements of the journal: with their running totals, or, if deep is
-// set, with the rows themselves, all of them. Payments go on meanwhile.
+// set, with the rows themselves, all of them. Payments go on meanwhile; a restore
+// of a snapshot waits.
 func (f *FSM) Verify(ctx context.Context, deep bool) (report Report, err error) {
-	f.use(func(m *machine) { report, err = m.verify(ctx, deep) })
+	err = f.use(func(m *machine) error {
+		report, err = m.verify(ctx, deep)
+		return err
+	})
 	return report, err
 }
 
 func (m *machine) verify(ctx context.Context, deep bool) (Report, error) {
 	m.applying.Lock()
 	view := m.group.Freeze(shard.View)
-	at := m.pos
-	worlds := make(map[ledger.Currency]world, len(m.worlds))
-	for c, w := range m.worlds {
-		worlds[c] = w
-	}
+	at, running := m.pos, maps.Clone(m.worlds)
 	m.applying.Unlock()
 	defer view.Done(true)
 
 	report := Report{OK: true, Index: at.Index, Deep: deep, Rows: at.Seq}
 	inside := view.Totals()
-	for c := range inside {
-		if _, ok := worlds[c]; !ok {
-			worlds[c] = world{} // accounts, but no movement yet
-		}
-	}
+	books := running
 	if deep {
-		scanned, err := m.scanTotals(ctx, at.Seq)
-		if err != nil {
+		var err error
+		if books, report.Rows, err = m.scanTotals(ctx, at.Seq); err != nil {
 			return Report{}, err
 		}
-		for c, w := range worlds {
-			// The world's own total must be what the rows say, too.
-			row := scanned[c]
-			w.Inside = row.Inside
-			if row.Posted != w.Posted {
-				report.OK = false
-			}
-			worlds[c] = w
-		}
+		report.OK = report.Rows == at.Seq
 	}
-	for _, c := range currencies(worlds) {
-		w, in := worlds[c], inside[c]
+	seen := make(map[ledger.Currency]world)
+	maps.Copy(seen, running)
+	maps.Copy(seen, books)
+	for c := range inside {
+		seen[c] = world{} // perhaps accounts, but no movement yet
+	}
+	for _, c := range currencies(seen) {
+		in, w, rows := inside[c], running[c], books[c]
 		line := CurrencyReport{
 			Currency: c, Accounts: in.Accounts, Posted: in.Posted,
-			World: w.Posted, Sum: in.Posted.Plus(w.Posted), Journal: w.Inside,
+			World: w.Posted, Sum: in.Posted.Plus(w.Posted), Journal: rows.Inside,
 		}
-		line.OK = line.Sum.IsZero() && line.Journal == line.Posted
+		line.OK = line.Sum.IsZero() && line.Journal == line.Posted && rows.Posted == w.Posted
 		report.OK = report.OK && line.OK
 		report.Currencies = append(report.Currencies, line)
 	}
 	return report, nil
 }
 
-// scanTotals adds up the movements of all journal rows up to last.
-func (m *machine) scanTotals(ctx context.Context, last uint64) (map[ledger.Currency]world, error) {
-	totals := make(map[ledger.Currency]world)
+// scanTotals adds up the movements of all journal rows up to last, and counts
+// the rows.
+func (m *machine) scanTotals(ctx context.Context, last uint64) (totals map[ledger.Currency]world, rows uint64, err error) {
+	totals = make(map[ledger.Currency]world)
 	add := func(c ledger.Currency, leg *ledger.Leg, dir ledger.Direction, amount int64) {
 		if !leg.Moved || dir == ledger.None {
 			return
@@ -101,7 +97,8 @@ func (m *machine) scanTotals(ctx context.Context, last uint64) (map[ledger.Curre
 		}
 		totals[c] = t
 	}
-	err := m.store.ScanRecords(1, last+1, func(rec *ledger.Record) error {
+	err = m.store.ScanRecords(1, last+1, func(rec *ledger.Record) error {
+		rows++
 		if rec.Code != ledger.OK || rec.Command.Kind < ledger.Pay {
 			return ctx.Err()
 		}
@@ -120,5 +117,5 @@ func (m *machine) scanTotals(ctx context.Context, last uint64) (map[ledger.Curre
 		add(c, &rec.Destination, rec.Command.Kind.DestinationDirection(), rec.Amount)
 		return ctx.Err()
 	})
-	return totals, err
+	return totals, rows, err
 }

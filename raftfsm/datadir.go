@@ -1,0 +1,120 @@
+package raftfsm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft"
+)
+
+// A data directory:
+//
+//	<dir>/raft.db      the term, the vote and whose directory this is
+//	<dir>/wal/         the log
+//	<dir>/snapshots/   raft's snapshots
+//	<dir>/state/       the state machine's states
+const (
+	stableName    = "raft.db"
+	logName       = "wal"
+	snapshotsName = "snapshots"
+	statesName    = "state"
+)
+
+var (
+	// ErrForeignData says that the data directory belongs to another node.
+	ErrForeignData = errors.New("data directory of another node")
+
+	// ErrDataMissing says that a part of the data directory is gone which the rest
+	// cannot do without. Whoever deleted it has to bring it back, or the node has to
+	// join anew, empty and under a new id.
+	ErrDataMissing = errors.New("data directory is incomplete")
+)
+
+// Keys of what the stable store says about the data directory.
+var (
+	keyNodeID    = []byte("purser.node-id")
+	keyRetention = []byte("purser.retention")
+)
+
+// usedBefore reports whether a node has ever started in dir: it creates the log,
+// and then the rest, after it has put its name into the stable store. A log
+// without files beside a state is ErrDataMissing: what was acknowledged since the
+// last snapshot was only there.
+func usedBefore(dir string) (bool, error) {
+	var used [3]bool
+	for i, name := range []string{logName, snapshotsName, statesName} {
+		entries, err := os.ReadDir(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return false, fmt.Errorf("open data directory: %w", err)
+		}
+		used[i] = len(entries) > 0 || err == nil && name != logName
+	}
+	if !used[0] && (used[1] || used[2]) {
+		return false, fmt.Errorf("%w: no log in %s", ErrDataMissing, filepath.Join(dir, logName))
+	}
+	return used[0], nil
+}
+
+// claim binds a new data directory to the node's id and the retention of keys,
+// or refuses those of another: a vote belongs to the node that gave it, and a
+// replay comes to the same state only under the same retention.
+func claim(stable raft.StableStore, cfg Config, used bool) error {
+	owner, err := stable.Get(keyNodeID)
+	switch {
+	case err != nil && !isMiss(err):
+		return fmt.Errorf("read node id: %w", err)
+	case err != nil && used:
+		return fmt.Errorf("%w: %s does not know its node, so the votes that it gave are forgotten", ErrDataMissing, stableName)
+	case err == nil && string(owner) != cfg.NodeID:
+		return fmt.Errorf("%w: it belongs to %q, not to %q", ErrForeignData, owner, cfg.NodeID)
+	}
+	if err := claimRetention(stable, cfg); err != nil {
+		return err
+	}
+	if owner != nil {
+		return nil
+	}
+	// Last, as it is what makes the directory this node's.
+	return stable.Set(keyNodeID, []byte(cfg.NodeID))
+}
+
+func claimRetention(stable raft.StableStore, cfg Config) error {
+	want := cfg.Retention.String()
+	kept, err := stable.Get(keyRetention)
+	switch {
+	case err != nil && isMiss(err):
+		return stable.Set(keyRetention, []byte(want))
+	case err != nil:
+		return fmt.Errorf("read retention: %w", err)
+	case string(kept) != want:
+		return fmt.Errorf("%w: the data directory was made with %s, not %s", ErrRetention, kept, want)
+	}
+	return nil
+}
+
+// checkReach refuses a log that does not lead on from the state. at is the last
+// entry that the state reflects, covered the index of the newest snapshot, from
+// which on raft replays.
+//
+// An entry is in the log before it is applied. So a log that ends before at has
+// lost entries: raft would fill their places with others, which the state machine
+// would take for applied.
+func checkReach(log raft.LogStore, at, covered uint64) error {
+	first, err := log.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	last, err := log.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	if end := max(last, covered); end < at {
+		return fmt.Errorf("%w: the state is that of log entry %d, but the log ends at %d", ErrDataMissing, at, end)
+	}
+	if first > covered+1 {
+		return fmt.Errorf("%w: the log starts at entry %d, the newest snapshot is of entry %d", ErrDataMissing, first, covered)
+	}
+	return nil
+}
