@@ -95,6 +95,21 @@ func TestRunCounts(t *testing.T) {
 	})
 }
 
+// TestRunLargeRequests has requests of 5 MB, more than a socket takes at once.
+func TestRunLargeRequests(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		f := startFake(t)
+		r, err := run(t.Context(), Config{
+			Target: f.target(), Connections: 2, Threads: 1, Requests: 3, Batch: 10_000, Patience: time.Hour,
+			KeyPrefix: strings.Repeat("k", maxPrefix), Source: strings.Repeat("s", 128), Destination: strings.Repeat("d", 128),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, f, r, 30_000)
+	})
+}
+
 // TestRunByDuration checks that what is counted and what the server did agree
 // however far the run came.
 func TestRunByDuration(t *testing.T) {
@@ -277,6 +292,29 @@ func TestRunCancelled(t *testing.T) {
 		accounted(t, f, r, 1)
 		if r.Whole["201"] != 10 || r.Unknown.Unresolved != 5 || r.Unknown.Cut != 0 {
 			t.Errorf("result: %+v", r)
+		}
+	})
+}
+
+// TestRunCancelledReconnecting ends a run while connections are being dialled
+// again after being cut.
+func TestRunCancelledReconnecting(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		f := startFake(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		f.misbehave = func(_ string, nth int) fault {
+			if nth == 2 {
+				cancel()
+			}
+			return cutBefore
+		}
+		r, err := run(ctx, Config{Target: f.target(), Connections: 20, Requests: 100, Patience: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, f, r, 0)
+		if r.Unknown.Unresolved != 20 {
+			t.Errorf("unknown: %+v", r.Unknown)
 		}
 	})
 }
