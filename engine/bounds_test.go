@@ -54,8 +54,8 @@ func TestMaxPendingBytesIsExceededByOneCallAtMost(t *testing.T) {
 		var calls []*call
 		for i := range 4 {
 			calls = append(calls, execute(e, fmt.Sprint(i)))
+			expectWaiting(t, calls...)
 		}
-		expectWaiting(t, calls...)
 		expectPending(t, e, 4, 4*size)
 		expectErr(t, execute(e, "x"), ledger.ErrOverloaded)
 		expectErr(t, barrier(e), ledger.ErrOverloaded)
@@ -106,6 +106,17 @@ func TestBufferFollowsTheSizeOfRecentEntries(t *testing.T) {
 	if room != minRoom {
 		t.Errorf("room for %d bytes after 200 small entries, want %d", room, minRoom)
 	}
+	bubble(t, Options{MaxInFlight: 1}, func(t *testing.T, e *Engine, log *fakeLog) {
+		executeAll(e, make([]string, 100)...)
+		expectProposed(t, log, 1)
+		barrier(e)
+		synctest.Wait()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if c := cap(e.queue[0].entry); c < 100*commandBytes("") {
+			t.Errorf("room for %d bytes after an entry of %d", c, 100*commandBytes(""))
+		}
+	})
 }
 
 // TestJoiningAnEntryAllocatesNothing: what a request costs beyond its entry's

@@ -91,6 +91,18 @@ func TestCloseAnswersWhatWasNotProposed(t *testing.T) {
 	})
 }
 
+// TestDeadlineOfWhatCloseHasTaken: it is off the queue and not proposed, and
+// Close is about to answer it.
+func TestDeadlineOfWhatCloseHasTaken(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, e *Engine, log *fakeLog) {
+		b := newBatch(e.opts.Now(), minRoom)
+		e.expire(b)
+		if b.settled.Load() {
+			t.Errorf("answered with %v", b.err)
+		}
+	})
+}
+
 // TestCloseOfADeadLog: the clients do not wait for it, whatever Close does.
 func TestCloseOfADeadLog(t *testing.T) {
 	bubble(t, Options{Deadline: deadline}, func(t *testing.T, e *Engine, log *fakeLog) {

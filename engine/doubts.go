@@ -100,7 +100,8 @@ func (d *doubts) await(key []byte, patience time.Duration) error {
 	return err
 }
 
-// earlier reports whether a batch before b in the log holds key in doubt.
+// earlier reports whether a batch before b in the log holds key in doubt. One
+// that was never proposed is behind all others.
 func (d *doubts) earlier(key []byte, b *batch) bool {
 	if len(key) == 0 || d.batches.Load() == 0 {
 		return false
@@ -108,5 +109,5 @@ func (d *doubts) earlier(key []byte, b *batch) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	first := d.set[string(key)]
-	return first != nil && first.stamp < b.stamp
+	return first != nil && (b.stamp == 0 || first.stamp < b.stamp)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,40 +88,107 @@ func TestRetryBehindItsFirst(t *testing.T) {
 	})
 }
 
+// TestRetryQueuedBehindItsFirst: it was never proposed, but to refuse it would
+// tell the client that the payment is certainly not made.
+func TestRetryQueuedBehindItsFirst(t *testing.T) {
+	bubble(t, Options{Deadline: deadline, MaxInFlight: 1}, func(t *testing.T, e *Engine, log *fakeLog) {
+		first := execute(e, "a")
+		expectProposed(t, log, 1)
+		pass(1)
+		retries := []*call{execute(e, "a"), executeAll(e, "new", "a")}
+		other := executeAll(e, "new", "newer")
+		synctest.Wait()
+		pass(deadline)
+		expectErr(t, first, ledger.ErrOutcomeUnknown)
+		for _, c := range retries {
+			expectErr(t, c, ledger.ErrInProgress)
+		}
+		expectErr(t, other, ledger.ErrOverloaded)
+		applyAll(log)
+		expectProposed(t, log, 1)
+	})
+}
+
+// stamped returns a sealed batch of one command with key a.
+func stamped(stamp ledger.Micros) *batch {
+	b := newBatch(time.Time{}, minRoom)
+	b.entry = ledger.AppendEntryCommand(b.entry, payment("a"))
+	b.stamp = stamp
+	ledger.PutEntryHeader(b.entry, 1, stamp)
+	return b
+}
+
 // TestDoubtBelongsToTheFirstInTheLog: deadlines may run out in any order.
 func TestDoubtBelongsToTheFirstInTheLog(t *testing.T) {
+	key := []byte("a")
 	for _, order := range [][2]int{{0, 1}, {1, 0}} {
 		d := doubts{limit: 1}
-		b := [2]*batch{newBatch(time.Time{}, minRoom), newBatch(time.Time{}, minRoom)}
-		for i := range b {
-			b[i].entry = ledger.AppendEntryCommand(b[i].entry, payment("a"))
-			b[i].stamp = ledger.Micros(i + 1)
-			ledger.PutEntryHeader(b[i].entry, 1, b[i].stamp)
-		}
+		b := [2]*batch{stamped(1), stamped(2)}
 		for _, i := range order {
 			d.add(b[i])
 		}
-		if d.earlier([]byte("a"), b[0]) || !d.earlier([]byte("a"), b[1]) {
+		if d.earlier(key, b[0]) || !d.earlier(key, b[1]) {
 			t.Errorf("added in order %v, the doubt is not the first batch's", order)
 		}
-		d.resolve(b[0])
-		if d.earlier([]byte("a"), b[1]) {
+		d.resolve(b[order[0]])
+		if order[0] == 0 && d.earlier(key, b[1]) {
 			t.Error("a resolved batch is still in doubt")
 		}
-		d.resolve(b[1])
+		if order[0] == 1 && !d.earlier(key, b[1]) {
+			t.Error("the first batch is no longer in doubt because the second is not")
+		}
+		d.resolve(b[order[1]])
 		if n := d.batches.Load(); n != 0 || len(d.set) != 0 {
 			t.Errorf("%d batches and %d keys are in doubt", n, len(d.set))
 		}
 	}
 }
 
+// TestFirstIsNotItsRetrysRetry: the log answered it with an unknown outcome while
+// a later batch with its key is in doubt.
+func TestFirstIsNotItsRetrysRetry(t *testing.T) {
+	d := doubts{limit: 1}
+	d.add(stamped(2))
+	if d.earlier([]byte("a"), stamped(1)) {
+		t.Error("the first is in progress because of its retry")
+	}
+}
+
+// TestDoubtBeginsBeforeTheAnswer: a retry may follow at once.
+func TestDoubtBeginsBeforeTheAnswer(t *testing.T) {
+	proposed := make(chan *ticket, 1)
+	log := &fakeLog{each: func(tk *ticket) { proposed <- tk }}
+	e, err := New(Options{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	b, _, err := e.join(1, func(entry []byte) []byte { return ledger.AppendEntryCommand(entry, payment("a")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	tk := <-proposed
+	e.doubts.mu.Lock()
+	expired := inBackground(func() { e.expire(b) })
+	for e.doubts.batches.Load() == 0 {
+		runtime.Gosched()
+	}
+	if b.settled.Load() { // but the keys cannot be in the set yet: this test holds it
+		t.Error("the outcome was said to be unknown before the key was in doubt")
+	}
+	e.doubts.mu.Unlock()
+	<-expired.done
+	if b.err != ledger.ErrOutcomeUnknown {
+		t.Errorf("answered with %v", b.err)
+	}
+	tk.apply()
+}
+
 // TestDeadlineAfterTheAnswer: the deadline had begun to run its course when the
 // log answered.
 func TestDeadlineAfterTheAnswer(t *testing.T) {
 	d := doubts{limit: 1}
-	b := newBatch(time.Time{}, minRoom)
-	b.entry = ledger.AppendEntryCommand(b.entry, payment("a"))
-	ledger.PutEntryHeader(b.entry, 1, 1)
+	b := stamped(1)
 	d.resolve(b)
 	d.add(b)
 	if n := d.batches.Load(); n != 0 || len(d.set) != 0 {

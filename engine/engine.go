@@ -20,7 +20,8 @@ type Engine struct {
 	queue        []*batch // oldest first; the last one is open, the others are full
 	pending      int      // waiters of all unresolved batches
 	pendingBytes int
-	draining     bool // new work is refused for good, so pending only falls
+	draining     bool // new work is refused for good
+	batches      int  // not answered by the log; none are added when draining
 	lastStamp    ledger.Micros
 	room         int // bytes that recent entries came to, for the next buffer
 
@@ -30,7 +31,7 @@ type Engine struct {
 	wake     chan struct{} // capacity 1: there is something to propose
 	slots    chan struct{} // one token for each entry in flight
 	inFlight chan inFlight // in log order, to the completer
-	drained  chan struct{} // closed once draining and nothing is pending
+	drained  chan struct{} // closed once draining and without batches
 	stop     chan struct{}
 	stopping sync.Once
 	done     sync.WaitGroup
@@ -81,15 +82,16 @@ func (e *Engine) Execute(cmd *ledger.Command) (ledger.Result, uint64, error) {
 	}
 	<-b.done
 	if b.err != nil {
-		return ledger.Result{}, 0, e.explain(b, e.doubts.earlier(cmd.Key, b))
+		return ledger.Result{}, 0, e.explain(b, cmd)
 	}
 	return b.applied.Results[at], b.applied.Index, nil
 }
 
 // ExecuteAll commits the commands together, in order, in one entry; each is
 // decided on its own. Results are in the order of cmds. Errors are those of
-// Execute and hold for all commands alike; ErrInProgress comes before any of them
-// is proposed, or when it is true of each.
+// Execute and hold for all commands alike: ErrInProgress when earlier requests
+// with their keys have no outcome yet, with some of them if certainly none of
+// cmds was applied, with each of them otherwise.
 func (e *Engine) ExecuteAll(cmds []ledger.Command) ([]ledger.Result, uint64, error) {
 	for i := range cmds {
 		if err := e.admit(&cmds[i]); err != nil {
@@ -107,11 +109,7 @@ func (e *Engine) ExecuteAll(cmds []ledger.Command) ([]ledger.Result, uint64, err
 	}
 	<-b.done
 	if b.err != nil {
-		retry := len(cmds) > 0
-		for i := range cmds {
-			retry = retry && e.doubts.earlier(cmds[i].Key, b)
-		}
-		return nil, 0, e.explain(b, retry)
+		return nil, 0, e.explainAll(b, cmds)
 	}
 	return b.applied.Results[at : at+len(cmds)], b.applied.Index, nil
 }
@@ -159,13 +157,28 @@ func (e *Engine) admit(cmd *ledger.Command) error {
 	return err
 }
 
-// explain tells why a batch failed. What repeats a request that is itself in
-// doubt is in progress rather than unknown.
-func (e *Engine) explain(b *batch, retry bool) error {
-	if b.err == ledger.ErrOutcomeUnknown && retry {
+// explain tells why a batch failed for one of its commands. What repeats a
+// request in doubt is in progress: a refusal could be taken for the answer to
+// both.
+func (e *Engine) explain(b *batch, cmd *ledger.Command) error {
+	if e.doubts.earlier(cmd.Key, b) {
 		return ledger.ErrInProgress
 	}
 	return b.err
+}
+
+// explainAll tells why a batch failed for all of cmds.
+func (e *Engine) explainAll(b *batch, cmds []ledger.Command) error {
+	retries := 0
+	for i := range cmds {
+		if e.doubts.earlier(cmds[i].Key, b) {
+			retries++
+		}
+	}
+	if retries == 0 || b.err == ledger.ErrOutcomeUnknown && retries < len(cmds) {
+		return b.err
+	}
+	return ledger.ErrInProgress
 }
 
 // join adds n commands, encoded by encode, to the open batch, or only a waiter
@@ -219,6 +232,7 @@ func (e *Engine) openBatch(n int) (_ *batch, fresh bool) {
 	b := newBatch(e.opts.Now(), e.room)
 	b.deadline = time.AfterFunc(e.opts.Deadline, func() { e.expire(b) })
 	e.queue = append(e.queue, b)
+	e.batches++
 	return b, true
 }
 
@@ -258,7 +272,7 @@ func (e *Engine) Close() {
 func (e *Engine) refuseWork() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.draining && e.pending == 0 {
+	if !e.draining && e.batches == 0 {
 		close(e.drained)
 	}
 	e.draining = true

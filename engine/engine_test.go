@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,18 +109,11 @@ func TestBarriersJoinAFullEntry(t *testing.T) {
 func TestStampsIncreaseWhateverTheClockDoes(t *testing.T) {
 	clock := []int64{100, 50, 50, -1, 101, 300, 299, 302}
 	want := []ledger.Micros{100, 101, 102, 103, 104, 300, 301, 302}
-	var mu sync.Mutex
-	now := clock[0]
-	opts := Options{Now: func() time.Time {
-		mu.Lock()
-		defer mu.Unlock()
-		return time.UnixMicro(now)
-	}}
+	var now atomic.Int64
+	opts := Options{Now: func() time.Time { return time.UnixMicro(now.Load()) }}
 	bubble(t, opts, func(t *testing.T, e *Engine, log *fakeLog) {
 		for i, at := range clock {
-			mu.Lock()
-			now = at
-			mu.Unlock()
+			now.Store(at)
 			c := barrier(e)
 			tk := expectProposed(t, log, i+1)[i]
 			if tk.stamp != want[i] {

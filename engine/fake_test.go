@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,7 @@ type ticket struct {
 	index    uint64
 	stamp    ledger.Micros
 	cmds     []ledger.Command
-	answered bool
+	answered atomic.Bool // or about to be
 	done     chan struct{}
 	applied  *ledger.Applied
 	err      error
@@ -85,7 +86,7 @@ func (l *fakeLog) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	stopped := func(tk *ticket) {
-		if !tk.answered {
+		if !tk.answered.Load() {
 			tk.fail(ledger.ErrOutcomeUnknown)
 		}
 	}
@@ -100,13 +101,13 @@ func (t *ticket) apply() {
 	for i := range t.cmds {
 		t.applied.Results[i].Record = &ledger.Record{Command: t.cmds[i]}
 	}
-	t.answered = true
+	t.answered.Store(true)
 	close(t.done)
 }
 
 func (t *ticket) fail(err error) {
 	t.err = err
-	t.answered = true
+	t.answered.Store(true)
 	close(t.done)
 }
 
@@ -263,7 +264,7 @@ func applyAll(log *fakeLog) {
 		synctest.Wait()
 		again = false
 		for _, tk := range log.proposed() {
-			if !tk.answered {
+			if !tk.answered.Load() {
 				tk.apply()
 				again = true
 			}

@@ -83,10 +83,8 @@ func (e *Engine) abandon() {
 	e.mu.Unlock()
 	for _, b := range queue {
 		b.deadline.Stop()
-		if b.settle(nil, ledger.ErrDraining) {
-			e.metrics.draining.Add(float64(b.waiters))
-			e.release(b)
-		}
+		e.metrics.draining.Add(float64(b.waiters))
+		e.resolve(b, nil, ledger.ErrDraining)
 	}
 }
 
@@ -121,25 +119,32 @@ func (e *Engine) complete() {
 		<-e.slots
 		e.metrics.observe(f, e.opts.Now())
 		f.batch.deadline.Stop()
-		f.batch.settle(applied, err)
-		e.release(f.batch)
+		e.resolve(f.batch, applied, err)
 	}
 }
 
-// release takes a batch that has its outcome off the books.
-func (e *Engine) release(b *batch) {
+// resolve ends a batch: nothing better will be known of it. It is off the books
+// before anyone hears of it, so that nobody is refused for the sake of work that
+// is done, and Drain returns after everyone has. Whoever took the batch off the
+// queue calls it, once.
+func (e *Engine) resolve(b *batch, applied *ledger.Applied, err error) {
 	e.doubts.resolve(b)
 	e.mu.Lock()
 	e.pending -= b.waiters
 	e.pendingBytes -= len(b.entry) - ledger.EntryHeaderLen
-	if e.draining && e.pending == 0 {
+	e.mu.Unlock()
+	b.settle(applied, err)
+	e.mu.Lock()
+	e.batches--
+	if e.draining && e.batches == 0 {
 		close(e.drained)
 	}
 	e.mu.Unlock()
 }
 
-// expire answers a batch whose deadline has passed. One that was not proposed
-// yet was certainly not applied; any other may be.
+// expire answers a batch whose deadline has passed. One that still waits in the
+// queue is taken off it, so it was certainly not applied and never will be; one
+// that was proposed may be.
 func (e *Engine) expire(b *batch) {
 	e.mu.Lock()
 	at := slices.Index(e.queue, b)
@@ -148,15 +153,14 @@ func (e *Engine) expire(b *batch) {
 	}
 	proposed := b.stamp != 0
 	e.mu.Unlock()
-	if proposed {
+	switch {
+	case at >= 0:
+		e.metrics.overloaded.Add(float64(b.waiters))
+		e.resolve(b, nil, ledger.ErrOverloaded)
+	case proposed:
 		e.doubts.add(b) // before a client can know of it, and retry
 		if b.settle(nil, ledger.ErrOutcomeUnknown) {
 			e.metrics.unknown.Add(float64(b.count))
 		}
-		return
-	}
-	if b.settle(nil, ledger.ErrOverloaded) {
-		e.metrics.overloaded.Add(float64(b.waiters))
-		e.release(b)
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,14 +94,15 @@ func TestNoPulseWhenDraining(t *testing.T) {
 // TestPulseUsesLogTime: a wall clock that went back does not keep holds open
 // that log time has passed.
 func TestPulseUsesLogTime(t *testing.T) {
-	now := time.UnixMicro(5000)
-	opts := Options{PulseEvery: pulseEvery, Now: func() time.Time { return now }}
+	var now atomic.Int64
+	now.Store(5000)
+	opts := Options{PulseEvery: pulseEvery, Now: func() time.Time { return time.UnixMicro(now.Load()) }}
 	bubble(t, opts, func(t *testing.T, e *Engine, log *fakeLog) {
 		c := barrier(e)
 		tk := expectProposed(t, log, 1)[0]
 		tk.apply()
 		expectApplied(t, c, tk)
-		now = time.UnixMicro(1000)
+		now.Store(1000)
 		log.set(func() { log.due = 5002 })
 		pass(pulseEvery)
 		expectProposed(t, log, 1)
