@@ -31,6 +31,11 @@ type adminFault struct {
 
 func (f *adminFault) Error() string { return f.meaning.name + ": " + f.detail }
 
+// crossOrigin refuses what a web page of another origin makes an operator's
+// browser send: the listener has no authentication, and some of its calls need
+// no body that a browser would ask permission for.
+var crossOrigin = http.NewCrossOriginProtection()
+
 // route serves one path: it picks the method, and makes a handler's error the
 // response.
 func (a *Admin) route(m methods) http.Handler {
@@ -40,6 +45,10 @@ func (a *Admin) route(m methods) http.Handler {
 			id = string(a.ids.append(nil))
 		}
 		w.Header().Set("X-Request-Id", id)
+		if err := crossOrigin.Check(r); err != nil {
+			a.refuse(w, id, &adminFault{meanings[codeForbidden], err.Error(), nil})
+			return
+		}
 		name := r.Method
 		if name == http.MethodHead {
 			name = http.MethodGet

@@ -267,6 +267,7 @@ func TestAdminPaths(t *testing.T) {
 	if a.header.Get("Allow") != "GET, HEAD, POST" {
 		t.Errorf("Allow %q", a.header.Get("Allow"))
 	}
+	s.wantAdminProblem(s.do("POST", "/admin/v1/snapshots", "", "Sec-Fetch-Site", "cross-site"), meanings[codeForbidden])
 	if a := s.do("GET", "/livez", "", "X-Request-Id", "mine"); a.header.Get("X-Request-Id") != "mine" {
 		t.Errorf("X-Request-Id %q", a.header.Get("X-Request-Id"))
 	}

@@ -231,7 +231,7 @@ func (b *book) Entries(id []byte, ascending bool, from uint64, limit int) (ledge
 	}
 	var all []ledger.EntryView
 	for _, e := range b.history[string(id)] {
-		if from == 0 || ascending && e.Seq >= from || !ascending && e.Seq <= from {
+		if from == 0 || ascending && e.Seq > from || !ascending && e.Seq < from {
 			all = append(all, e)
 		}
 	}

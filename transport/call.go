@@ -28,6 +28,11 @@ var (
 	typeProblem         = []byte("application/problem+json")
 )
 
+// maxKept is the largest buffer that is kept for the next request, in bytes. A
+// large batch gets memory of its own, so that many idle connections do not each
+// hold on to megabytes.
+const maxKept = 512 << 10
+
 // call is one request on its way to a response. It is pooled: its buffers grow
 // to what requests need and stay. Everything in it dies with the handler.
 type call struct {
@@ -57,7 +62,9 @@ func (c *call) begin(ctx *fasthttp.RequestCtx, ids *requestIDs) {
 	c.status, c.index, c.indexed = 0, 0, false
 	c.text = c.text[:0]
 	c.id, c.query = nil, nil
-	c.body = ctx.Response.SwapBody(nil)[:0]
+	if c.body = ctx.Response.SwapBody(nil)[:0]; cap(c.body) > maxKept {
+		c.body = nil
+	}
 	c.requestID, c.sentID = ctx.Request.Header.PeekCanonical(nameRequestID), true
 	if !saneRequestID(c.requestID) {
 		c.idBuf = ids.append(c.idBuf[:0])
@@ -81,6 +88,10 @@ func (c *call) finish(applied func() uint64) {
 	c.header = strconv.AppendUint(c.header[:0], c.index, 10)
 	h.SetCanonical(nameIndex, c.header)
 	c.ctx.Response.SwapBody(c.body)
+	if cap(c.ctx.Request.Body()) > maxKept {
+		c.ctx.Request.SwapBody(nil)
+		c.batch, c.dec = batch{}, decoder{}
+	}
 	c.ctx, c.body, c.requestID, c.query, c.id = nil, nil, nil, nil, nil
 }
 

@@ -1,12 +1,13 @@
 package transport
 
 import (
+	"errors"
 	"io"
-	"iter"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -37,6 +38,10 @@ func newLimitedListener(ln net.Listener, most, mostPerIP int, m *metrics) *limit
 func (l *limitedListener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
+		if passing(err) {
+			time.Sleep(acceptPause)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -46,6 +51,21 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		}
 		raw.Close()
 	}
+}
+
+// acceptPause is the wait after a fault of accepting that passes by itself.
+const acceptPause = 20 * time.Millisecond
+
+// passing reports whether err is a lack of descriptors or memory, or a client
+// that was gone again: no reason to stop serving the others. fasthttp ends on
+// any error.
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // enter counts c; false says that it gets not even a refusal.
@@ -135,25 +155,4 @@ func (c *conn) Close() error {
 		}
 	}
 	return c.Conn.Close()
-}
-
-// splitLines yields the lines of a request's head.
-func splitLines(head []byte) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		from := 0
-		for i, b := range head {
-			if b != '\n' {
-				continue
-			}
-			if !yield(head[from:i]) {
-				return
-			}
-			from = i + 1
-		}
-	}
-}
-
-// hasName reports whether line is the header of that lower-case name.
-func hasName(line []byte, name string) bool {
-	return len(line) > len(name) && line[len(name)] == ':' && equalFold(line[:len(name)], []byte(name))
 }

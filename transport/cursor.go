@@ -16,7 +16,7 @@ import (
 //	+------+---------+-------------------------------------+
 //
 // written in base64url without padding. The payload is the last account's id, or
-// the seq to go on from, in 8 bytes big-endian.
+// the last posting's seq in 8 bytes big-endian.
 const (
 	cursorAccounts   = 'l'
 	cursorAscending  = 'a'
@@ -69,16 +69,12 @@ func entriesKind(ascending bool) byte {
 
 // appendEntriesCursor appends the cursor that goes on after the posting last.
 func (c *call) appendEntriesCursor(dst []byte, last uint64, ascending bool) []byte {
-	next := last - 1
-	if ascending {
-		next = last + 1
-	}
 	var seq [8]byte
-	binary.BigEndian.PutUint64(seq[:], next)
+	binary.BigEndian.PutUint64(seq[:], last)
 	return appendCursor(dst, entriesKind(ascending), c.id, seq[:])
 }
 
-// entriesFrom is the seq that the parameter cursor goes on from, 0 without one.
+// entriesFrom is the seq that the parameter cursor goes on after, 0 without one.
 func (c *call) entriesFrom(p *parameters, ascending bool) (from uint64, ok bool) {
 	if p.cursor == nil {
 		return 0, true

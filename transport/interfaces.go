@@ -23,9 +23,9 @@ type Accounts interface {
 	Account(id []byte) (account ledger.AccountView, found bool, err error)
 	// Accounts lists by id those that start with prefix and sort after after.
 	Accounts(prefix, after []byte, limit int) (ledger.AccountsPage, error)
-	// Entries lists postings with seq >= from in ascending order, or with
-	// seq <= from in descending order; from 0 means from the first one in that
-	// order. found is false when there is no such account.
+	// Entries lists postings with seq > from in ascending order, or with
+	// seq < from in descending order: from is the last one of the page before, 0
+	// for none. found is false when there is no such account.
 	Entries(id []byte, ascending bool, from uint64, limit int) (page ledger.EntriesPage, found bool, err error)
 }
 

@@ -146,19 +146,6 @@ func (s *Server) dispatch(c *call) operation {
 	return op
 }
 
-// framedTwice reports whether a request has both Content-Length and
-// Transfer-Encoding, which two servers could read as different requests.
-// fasthttp reads on and closes the connection afterwards; that tells where to
-// look closer.
-func framedTwice(h *fasthttp.RequestHeader) bool {
-	length, coding := false, false
-	for line := range splitLines(h.RawHeaders()) {
-		length = length || hasName(line, "content-length")
-		coding = coding || hasName(line, "transfer-encoding")
-	}
-	return length && coding
-}
-
 // unreadable answers a request that fasthttp could not read; it closes the
 // connection afterwards.
 func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
