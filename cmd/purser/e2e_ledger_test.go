@@ -38,6 +38,7 @@ type entry struct {
 	Payment         string
 	Kind, Direction string
 	Amount          int64 `json:",string"`
+	Version         int64
 }
 
 func parse[T any](tb testing.TB, body string) (v T) {
@@ -89,10 +90,10 @@ func (c *conn) pages(path string, visit func(body string)) {
 	}
 }
 
-// entries returns an account's whole history, oldest first.
-func (c *conn) entries(id string) (all []entry) {
+// entries returns an account's whole history, read in the given order.
+func (c *conn) entries(id, order string) (all []entry) {
 	c.tb.Helper()
-	c.pages(accountPath(id)+"/entries?order=asc&limit=500&consistency=stale", func(body string) {
+	c.pages(accountPath(id)+"/entries?limit=500&consistency=stale&order="+order, func(body string) {
 		all = append(all, parse[struct{ Entries []entry }](c.tb, body).Entries...)
 	})
 	return all

@@ -78,7 +78,7 @@ func TestExpiry(t *testing.T) {
 	if late.code() != "payment_not_open" {
 		t.Errorf("a late capture was refused with %s", late.body)
 	}
-	history := c.entries("alice")
+	history := c.entries("alice", "asc")
 	if last := history[len(history)-1]; last.Kind != "expire" || last.Payment != held.ID || last.Amount != 400 {
 		t.Errorf("the last entry is %+v", last)
 	}
