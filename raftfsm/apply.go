@@ -38,6 +38,7 @@ func (m *machine) execute(index, term uint64, data []byte) (*ledger.Applied, err
 	// Stamps increase along the log, also where a new leader's clock is behind.
 	next.Stamp = max(entry.Stamp, m.pos.Stamp+1)
 
+	clear(m.working)
 	s := sequence{m: m, pos: &next, base: m.pos.Seq + 1}
 	if err := s.sweep(); err != nil {
 		return nil, err
@@ -49,7 +50,7 @@ func (m *machine) execute(index, term uint64, data []byte) (*ledger.Applied, err
 	if err := m.record(&s, &next); err != nil {
 		return nil, err
 	}
-	return s.applied(), nil
+	return &ledger.Applied{Index: index, Results: s.results}, nil
 }
 
 // record walks the executed commands in log order: it chains the postings of the
@@ -68,7 +69,7 @@ func (m *machine) record(s *sequence, next *position) error {
 	m.mu.Lock()
 	m.pos = *next
 	for c, w := range worlds {
-		m.worlds[c] = w
+		m.worlds[c] = *w
 	}
 	m.mu.Unlock()
 	return nil
@@ -76,50 +77,55 @@ func (m *machine) record(s *sequence, next *position) error {
 
 // chainWorlds adds the entry's movements to the world accounts that they touch,
 // and links the world legs into the chains of those.
-func (s *sequence) chainWorlds() map[ledger.Currency]world {
+func (s *sequence) chainWorlds() map[ledger.Currency]*world {
 	touched := s.m.touched
 	clear(touched)
+	var c ledger.Currency // of w: most neighbours have the same
+	var w *world
 	for _, slot := range s.slots {
 		rec := &slot.Record
 		if rec.Code != ledger.OK || rec.Command.Kind < ledger.Pay {
 			continue
 		}
-		c := rec.Command.Currency
+		currency := &rec.Command.Currency
 		if rec.Payment != nil {
-			c = rec.Payment.Currency
+			currency = &rec.Payment.Currency
+		}
+		if w == nil || c != *currency {
+			c = *currency
+			if w = touched[c]; w == nil {
+				before := s.m.worlds[c]
+				w = &before
+				touched[c] = w
+			}
 		}
 		kind := rec.Command.Kind
-		s.chain(touched, c, rec, &rec.Source, kind.SourceDirection())
-		s.chain(touched, c, rec, &rec.Destination, kind.DestinationDirection())
+		w.chain(rec, &rec.Source, kind.SourceDirection())
+		w.chain(rec, &rec.Destination, kind.DestinationDirection())
 	}
 	return touched
 }
 
-func (s *sequence) chain(touched map[ledger.Currency]world, c ledger.Currency, rec *ledger.Record, leg *ledger.Leg, dir ledger.Direction) {
+// chain adds one side of rec.
+func (w *world) chain(rec *ledger.Record, leg *ledger.Leg, dir ledger.Direction) {
 	if !leg.Moved || !leg.World && dir == ledger.None {
 		return
-	}
-	w, ok := touched[c]
-	if !ok {
-		w = s.m.worlds[c]
 	}
 	amount := rec.Amount
 	if dir == ledger.Debit {
 		amount = -amount
 	}
-	switch {
-	case leg.World:
-		leg.Prev = w.Last
-		w.Last = rec.Seq
-		w.Postings++
-		leg.Ordinal = w.Postings
-		if dir != ledger.None {
-			w.Posted = w.Posted.Add(amount)
-		}
-	default:
+	if !leg.World {
 		w.Inside = w.Inside.Add(amount)
+		return
 	}
-	touched[c] = w
+	leg.Prev = w.Last
+	w.Last = rec.Seq
+	w.Postings++
+	leg.Ordinal = w.Postings
+	if dir != ledger.None {
+		w.Posted = w.Posted.Add(amount)
+	}
 }
 
 // due notes when the hold of a new authorization lapses.

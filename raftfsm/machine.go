@@ -35,7 +35,7 @@ type machine struct {
 	worlds map[ledger.Currency]world
 
 	working map[uint64]*ledger.Payment // payments of earlier entries that this one acts on
-	touched map[ledger.Currency]world  // scratch: world accounts as this entry leaves them
+	touched map[ledger.Currency]*world // scratch: world accounts as this entry leaves them
 	seqs    []uint64                   // scratch: candidates of a key lookup
 
 	retention ledger.Micros
@@ -89,7 +89,7 @@ func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error)
 		store:     st,
 		worlds:    make(map[ledger.Currency]world),
 		working:   make(map[uint64]*ledger.Payment),
-		touched:   make(map[ledger.Currency]world),
+		touched:   make(map[ledger.Currency]*world),
 		retention: cfg.retention,
 	}
 	defer func() {

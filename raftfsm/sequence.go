@@ -16,17 +16,9 @@ type sequence struct {
 	pos   *position // as it will be after the entry
 	base  uint64    // seq of the first command executed
 	slots []*shard.Slot
-	work  []reply
-}
-
-// reply is what a client's command will be answered with.
-type reply struct {
-	slot   *shard.Slot   // the command executed in this entry, its own or the one that it repeats
-	replay bool          // it repeats a request
-	first  ledger.Result // of a request executed in an earlier entry; valid if slot is nil
-	// conflict is the field in which the request differs from the first one with
-	// its key.
-	conflict string
+	// results are the answers to the client's commands. Those executed in this entry
+	// are complete once the shards have filled their records.
+	results []ledger.Result
 }
 
 // commands takes in the commands of the entry, in order.
@@ -35,7 +27,7 @@ func (s *sequence) commands(entry *ledger.Entry) (err error) {
 	if room := len(s.slots) + entry.Count; cap(s.slots) < room {
 		s.slots = append(make([]*shard.Slot, 0, room), s.slots...)
 	}
-	s.work = make([]reply, entry.Count)
+	s.results = make([]ledger.Result, entry.Count)
 	s.m.keys.Begin()
 	defer func() { err = errors.Join(err, s.m.keys.End()) }()
 	s.m.keys.Drop(s.pos.Stamp)
@@ -46,7 +38,7 @@ func (s *sequence) commands(entry *ledger.Entry) (err error) {
 			return err
 		}
 		slot.Record.Raw = raw
-		if s.work[i], err = s.command(slot); err != nil {
+		if s.results[i], err = s.command(slot); err != nil {
 			return err
 		}
 	}
@@ -54,25 +46,36 @@ func (s *sequence) commands(entry *ledger.Entry) (err error) {
 }
 
 // command decides whether slot is executed, and takes it in if so.
-func (s *sequence) command(slot *shard.Slot) (reply, error) {
+func (s *sequence) command(slot *shard.Slot) (ledger.Result, error) {
 	cmd := &slot.Record.Command
 	if cmd.Kind.Keyed() {
 		hash := s.m.keys.Hash(cmd.Key)
-		known, err := s.lookup(cmd, hash)
-		if err != nil || known != (reply{}) {
-			return known, err
+		first, err := s.lookup(cmd.Key, hash)
+		if err != nil {
+			return ledger.Result{}, err
+		}
+		if first != nil {
+			return repeated(first, cmd), nil
 		}
 		if err := s.m.keys.Insert(hash, s.nextSeq(), s.pos.Stamp); err != nil {
-			return reply{}, err
+			return ledger.Result{}, err
 		}
 	}
 	if cmd.Kind.OnPayment() {
 		if err := s.resolve(slot); err != nil {
-			return reply{}, err
+			return ledger.Result{}, err
 		}
 	}
 	s.add(slot)
-	return reply{slot: slot}, nil
+	return ledger.Result{Record: &slot.Record}, nil
+}
+
+// repeated answers cmd, which has the key of the request of first.
+func repeated(first *ledger.Record, cmd *ledger.Command) ledger.Result {
+	if field := ledger.Difference(&first.Command, cmd); field != "" {
+		return ledger.Result{Conflict: field}
+	}
+	return ledger.Result{Record: first, Replayed: true}
 }
 
 func (s *sequence) nextSeq() uint64 { return s.base + uint64(len(s.slots)) }
@@ -86,38 +89,31 @@ func (s *sequence) add(slot *shard.Slot) {
 	s.slots = append(s.slots, slot)
 }
 
-// lookup finds the request that the command's key belongs to already; the zero
-// reply means that the key is new or forgotten.
-func (s *sequence) lookup(cmd *ledger.Command, hash uint64) (reply, error) {
+// lookup finds the request that key belongs to already: one of this entry, whose
+// record is yet to be completed, or one of the journal. It returns nil when the
+// key is new or forgotten.
+func (s *sequence) lookup(key []byte, hash uint64) (*ledger.Record, error) {
 	var err error
 	s.m.seqs, err = s.m.keys.Candidates(hash, s.m.seqs[:0])
 	if err != nil {
-		return reply{}, err
+		return nil, err
 	}
 	for _, seq := range s.m.seqs {
 		if seq >= s.nextSeq() {
 			continue // the index is ahead of this replay
 		}
 		if seq >= s.base {
-			slot := s.slots[seq-s.base]
-			if string(slot.Record.Command.Key) != string(cmd.Key) {
-				continue
+			if rec := &s.slots[seq-s.base].Record; string(rec.Command.Key) == string(key) {
+				return rec, nil
 			}
-			return reply{slot: slot, replay: true, conflict: ledger.Difference(&slot.Record.Command, cmd)}, nil
+			continue
 		}
-		rec, live, err := s.m.remembered(seq, cmd.Key, s.pos.Stamp)
-		if err != nil {
-			return reply{}, err
-		}
-		if live {
-			return reply{
-				replay:   true,
-				first:    ledger.Result{Record: rec, Replayed: true},
-				conflict: ledger.Difference(&rec.Command, cmd),
-			}, nil
+		rec, live, err := s.m.remembered(seq, key, s.pos.Stamp)
+		if err != nil || live {
+			return rec, err
 		}
 	}
-	return reply{}, nil
+	return nil, nil
 }
 
 // remembered returns the record at seq if it is that of key and not yet
@@ -175,22 +171,4 @@ func (s *sequence) payment(seq uint64) (*ledger.Payment, error) {
 	}
 	s.m.working[seq] = view.Payment
 	return view.Payment, nil
-}
-
-// applied collects the replies once all commands are executed.
-func (s *sequence) applied() *ledger.Applied {
-	clear(s.m.working)
-	results := make([]ledger.Result, len(s.work))
-	for i := range s.work {
-		w := &s.work[i]
-		switch {
-		case w.conflict != "":
-			results[i] = ledger.Result{Conflict: w.conflict}
-		case w.slot != nil:
-			results[i] = ledger.Result{Record: &w.slot.Record, Replayed: w.replay}
-		default:
-			results[i] = w.first
-		}
-	}
-	return &ledger.Applied{Index: s.pos.Index, Results: results}
 }
