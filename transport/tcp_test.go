@@ -170,4 +170,3 @@ func TestShutdownAnswersInFlight(t *testing.T) {
 		t.Error(err)
 	}
 }
-
