@@ -35,12 +35,12 @@ func TestSchedules(t *testing.T) {
 			PulseEvery:      time.Second,
 			MaxInFlight:     rapid.IntRange(1, 3).Draw(rt, "in flight"),
 			MaxBatch:        rapid.IntRange(1, 4).Draw(rt, "batch"),
-			MaxPending:      rapid.IntRange(1, 12).Draw(rt, "pending"),
-			MaxPendingBytes: rapid.IntRange(1, 1000).Draw(rt, "bytes"),
+			MaxPending:      rapid.IntRange(1, 40).Draw(rt, "pending"),
+			MaxPendingBytes: rapid.IntRange(100, 4000).Draw(rt, "bytes"),
 		}
 		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
 			return step{rapid.SampledFrom(stepKinds).Draw(rt, "what"), rapid.IntRange(0, 15).Draw(rt, "n")}
-		}), 1, 80).Draw(rt, "steps")
+		}), 30, 100).Draw(rt, "steps")
 		var faults []string
 		synctest.Test(t, func(t *testing.T) {
 			s := &schedule{opts: opts}
@@ -140,12 +140,12 @@ func (s *schedule) step(st step) {
 	case "lead":
 		s.log.set(func() {
 			s.log.refusal = nil
-			if st.n < 4 {
+			if st.n > 11 {
 				s.log.refusal = ledger.ErrNoLeader
 			}
 		})
 	case "storage":
-		s.e.SetStorageFull(st.n < 4)
+		s.e.SetStorageFull(st.n > 11)
 	case "due":
 		s.log.set(func() { s.log.due = ledger.Micros(st.n % 2) })
 	case "clock":
