@@ -57,9 +57,9 @@ func (k *snapshotSink) ID() string { return k.meta.ID }
 
 // Commit has fill put the state into dir, which does not exist yet: a Pebble
 // checkpoint makes it. The state must reflect the log up to exactly the index
-// raft gave. Then every file is read once for its checksum, through a buffer of
-// 256 KiB, and synced: for a large state that read is the cost of the snapshot,
-// as the files themselves are hard links.
+// raft gave. Then every file that the newest snapshot does not share is read once
+// for its checksum, through a buffer of 256 KiB, and synced: that read is the cost
+// of the snapshot, as the files themselves are hard links.
 //
 // On error the snapshot is void; the caller returns the error to raft, which
 // cancels the sink.
@@ -79,7 +79,12 @@ func (k *snapshotSink) Commit(fill func(dir string) (SnapshotStats, error)) erro
 	slices.Sort(names)
 	files := make([]SnapshotFile, 0, len(names))
 	buf := make([]byte, copyBuffer)
+	known := sumsOf(k.store)
 	for _, name := range names {
+		if row, ok := known.find(state, name); ok {
+			files = append(files, row)
+			continue
+		}
 		row, err := sumFile(fs, state, name, buf)
 		if err != nil {
 			return err

@@ -36,6 +36,10 @@ type SnapshotConfig struct {
 	// FS is the file system. Default vfs.Default, the operating system's.
 	FS vfs.FS
 
+	// SameFile reports whether two paths of FS lead to one file, as hard links do.
+	// Default: what the operating system says, or never on another FS.
+	SameFile func(a, b string) bool
+
 	// Retain is how many snapshots are kept. Default 2: one to serve while its
 	// successor is being made.
 	Retain int
@@ -48,6 +52,9 @@ type SnapshotConfig struct {
 func (c SnapshotConfig) withDefaults() SnapshotConfig {
 	if c.FS == nil {
 		c.FS = vfs.Default
+	}
+	if c.SameFile == nil {
+		c.SameFile = defaultSameFile(c.FS)
 	}
 	if c.Retain == 0 {
 		c.Retain = 2
