@@ -45,7 +45,8 @@ func (r *crew) serve(ctx context.Context, c *conn, socket net.Conn) error {
 	for more {
 		var cut, closes bool
 		var err error
-		stop := context.AfterFunc(ctx, func() { socket.Close() })
+		current := socket // the variable changes while the function may still run
+		stop := context.AfterFunc(ctx, func() { current.Close() })
 		for more && !cut && !closes && err == nil {
 			cut, err = r.exchange(c, socket, buf)
 			if err == nil {
