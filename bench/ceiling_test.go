@@ -102,6 +102,10 @@ func TestRatio(t *testing.T) {
 	if _, err := Ratio(t.Context(), cfg, 0); err == nil {
 		t.Error("no error for no rounds")
 	}
+	f.status = func(pay) int { return 404 }
+	if _, err := Ratio(t.Context(), cfg, 1); err == nil || !strings.Contains(err.Error(), `no payment was accepted: map[404:60]`) {
+		t.Errorf("nothing accepted: error %v", err)
+	}
 }
 
 func TestMedian(t *testing.T) {

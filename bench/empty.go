@@ -60,7 +60,7 @@ func startEmpty(batch int) (*empty, error) {
 			Handler: func(ctx *fasthttp.RequestCtx) {
 				ctx.SetStatusCode(status)
 				ctx.SetContentType("application/json")
-				ctx.Response.Header.Set("X-Request-Id", "0123456789abcdef")
+				ctx.Response.Header.Set("X-Request-Id", "req_0123456789ab_123456")
 				ctx.Response.Header.Set("Purser-Index", "123456789")
 				ctx.SetBody(body)
 			},
@@ -82,10 +82,10 @@ func (e *empty) stop() {
 }
 
 // emptyReply is the answer to a request of batch payments: 201 with a payment
-// as large as a real one between two accounts (with the header fields, 700
-// bytes), or 200 with the results of a batch.
+// as large as a real one between two accounts (with the header fields, some
+// 650 bytes), or 200 with the results of a batch.
 func emptyReply(batch int) (status int, body []byte) {
-	const payment = `{"id":"pay_00000000000000000000123456","seq":123456789,"status":"captured",` +
+	const payment = `{"id":"pay_0000000017nt9","seq":123456789,"status":"captured",` +
 		`"source":"bench-0000000","destination":"bench-0000001","amount":"1","captured":"1","refunded":"0",` +
 		`"currency":"USD","reference":null,"metadata":{},` +
 		`"created_at":"2026-01-01T00:00:00.000000Z","expires_at":null,` +

@@ -30,7 +30,8 @@ type Round struct {
 // Ratio measures the target of cfg and the ceiling in turn, rounds times, with
 // every second round the other way round. Setup funds enough for it, and the
 // idempotency keys of a round are its own. The target idles while the ceiling
-// is measured. Ratio fails if ctx ends before the last round does.
+// is measured. Ratio fails if ctx ends before the last round does, or if the
+// target accepts no payment in a round: without Setup, for example.
 func Ratio(ctx context.Context, cfg Config, rounds int) (RatioResult, error) {
 	if rounds < 1 {
 		return RatioResult{}, fmt.Errorf("rounds %d: less than 1", rounds)
@@ -71,6 +72,9 @@ func measureRound(ctx context.Context, cfg Config, i int) (x Round, err error) {
 		if err := measure(); err != nil {
 			return x, err
 		}
+	}
+	if x.Run.Accepted == 0 {
+		return x, fmt.Errorf("no payment was accepted: %v %v", x.Run.Codes, x.Run.Examples)
 	}
 	if x.Ceiling.HTTP.Throughput == 0 {
 		return x, errors.New("the empty handler answered nothing in the measured time")
