@@ -7,8 +7,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"purser/internal/ledger"
 )
 
 // lostRows takes runs and keeps nothing, as a lookup that touches its rows in a
@@ -24,52 +22,17 @@ func (lostRows) ingestSorted(rows iter.Seq2[[]byte, []byte], _ keyRange) error {
 func (lostRows) scanRange(_, _ []byte, _ func(key, value []byte) error) error { return nil }
 func (lostRows) deleteRange(_, _ []byte) error                                { return nil }
 
-func noScan(_, _ uint64, _ func(uint64, ledger.Micros, []byte) error) error { return nil }
-
 // sealedKeys returns an index with runs full runs, and the last seq in it.
-func sealedKeys(b *testing.B, rows keyRows, runs int) (*Keys, uint64) {
-	k, err := openKeys(rows, noScan, KeyOptions{}, nil, 1)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := k.Close(); err != nil {
-			b.Error(err)
-		}
-	})
+func sealedKeys(b *testing.B, runs int) (*Keys, uint64) {
+	k := openTestKeys(b, lostRows{}, KeyOptions{}, nil)
 	rng := rand.New(rand.NewPCG(1, 2))
 	seq := uint64(0)
-	for range runs {
-		for range defaultRunKeys {
-			seq++
-			insertKey(b, k, rng.Uint64(), seq, 1)
-		}
+	for range runs * defaultRunKeys {
+		seq++
+		insertKey(b, k, rng.Uint64(), seq, 1)
 	}
-	if runs > 0 { // the next one seals, that after it awaits
-		k.Begin()
-		for range 2 {
-			if k.active.count > 0 {
-				if err := k.seal(); err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-		if k.frozen != nil {
-			k.take(<-k.sealer.done)
-		}
-		if err := k.End(); err != nil {
-			b.Fatal(err)
-		}
-	}
+	settle(b, k)
 	return k, seq
-}
-
-func insertKey(t testing.TB, k *Keys, hash, seq uint64, at ledger.Micros) {
-	k.Begin()
-	err := k.Insert(hash, seq, at)
-	if fault := k.End(); err != nil || fault != nil {
-		t.Fatal(err, fault)
-	}
 }
 
 // BenchmarkKeyFresh is a key that was never seen: a lookup and an insert, on its
@@ -79,7 +42,7 @@ func insertKey(t testing.TB, k *Keys, hash, seq uint64, at ledger.Micros) {
 func BenchmarkKeyFresh(b *testing.B) {
 	const entry = 256
 	for _, runs := range []int{0, 10, 50} {
-		k, seq := sealedKeys(b, lostRows{}, runs)
+		k, seq := sealedKeys(b, runs)
 		rng := rand.New(rand.NewPCG(3, 4))
 		hashes := make([]uint64, entry)
 		var buf [8]uint64

@@ -110,7 +110,7 @@ func (t *keyTable) insert(hash, seq uint64, at ledger.Micros) {
 		s.clear(t.least)
 		s.round = t.round
 	}
-	if s.used*16 >= len(s.slots)*13 {
+	if (s.used+1)*16 > len(s.slots)*13 { // never full: a search ends at an empty slot
 		s.grow()
 	}
 	s.insert(keySlot{hash: hash, seq: seq})
