@@ -279,8 +279,7 @@ func spelled(t *rapid.T, label string, parts map[string]any) []byte {
 		}
 		return `"` + b.String() + `"`
 	}
-	var value func(v any) string
-	value = func(v any) string {
+	value := func(v any) string {
 		switch v := v.(type) {
 		case int64:
 			if rapid.Bool().Draw(t, label+" as string") {
