@@ -25,6 +25,11 @@ func benchCommand() *cobra.Command {
 	flags.IntVar(&cfg.Connections, "connections", 256, "connections, each with one request in flight (closed loop)")
 	flags.DurationVar(&cfg.Duration, "duration", 10*time.Second, "measured time")
 	flags.DurationVar(&cfg.Warmup, "warmup", 2*time.Second, "time before measuring starts")
+	flags.IntVar(&cfg.Threads, "threads", 0, "workers that share the connections (default: half of the CPUs)")
+	flags.IntVar(&cfg.Requests, "requests", 0, "end after this many requests instead of after --duration")
+	flags.Int64Var(&cfg.Amount, "amount", 1, "amount of a payment in minor units")
+	flags.Uint64Var(&cfg.Seed, "seed", 0, "fixes which accounts the requests name")
+	flags.StringVar(&cfg.KeyPrefix, "key-prefix", "", "start of every idempotency key (default: unique to the run)")
 	flags.IntVar(&cfg.Accounts, "accounts", 1, "accounts behind each {n} in the account ids")
 	flags.Float64Var(&cfg.Hot, "hot", 0, "share of the payments that come from account 0, from 0 to 1")
 	flags.StringVar(&cfg.Source, "source", "bench-{n}", "id of the account that pays")
@@ -78,6 +83,9 @@ func benchCommand() *cobra.Command {
 		Short: "Measure a server and the empty handler in turn, and their ratio",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := bench.Setup(cmd.Context(), cfg); err != nil {
+				return err
+			}
 			r, err := bench.Ratio(cmd.Context(), cfg, rounds)
 			if err != nil {
 				return err
@@ -90,6 +98,9 @@ func benchCommand() *cobra.Command {
 		c.PreRunE = func(*cobra.Command, []string) error {
 			if output != "table" && output != "json" {
 				return usage(fmt.Errorf("output %q is neither table nor json", output))
+			}
+			if cfg.Requests > 0 { // a bound of its own: no time, no warm-up
+				cfg.Duration, cfg.Warmup = 0, 0
 			}
 			if err := cfg.Validate(); err != nil {
 				return usage(err)
