@@ -36,6 +36,14 @@ func (p pageSet) sorted() iter.Seq2[PageKey, []byte] {
 	}
 }
 
+// brief names the pages and the beginning of each.
+func (p pageSet) brief() (list []string) {
+	for key, value := range p.sorted() {
+		list = append(list, fmt.Sprintf("%v=%.8q", key, value))
+	}
+	return list
+}
+
 func pagesOf(t testing.TB, s *Store) pageSet {
 	t.Helper()
 	pages := pageSet{}

@@ -16,7 +16,7 @@ import (
 type Store struct {
 	db      *pebble.DB
 	opts    Options
-	fs      vfs.FS    // Options.FS with disk health checks
+	fs      vfs.FS    // Options.FS as Pebble gets it
 	health  io.Closer // stops the health checks
 	tables  *pebble.Options
 	batch   Batch
@@ -32,7 +32,7 @@ func Open(o Options) (*Store, error) {
 	}
 	o = o.withDefaults()
 	s := &Store{opts: o, events: newEvents(o)}
-	s.fs, s.health = vfs.WithDiskHealthChecks(o.FS, o.SlowDisk, nil, s.events.diskSlow)
+	s.fs, s.health = vfs.WithDiskHealthChecks(rootFS{o.FS}, o.SlowDisk, nil, s.events.diskSlow)
 	s.tables = pebbleOptions(o, s.fs, s.events)
 	db, err := openPebble(o.Dir, s.tables)
 	if err != nil {
