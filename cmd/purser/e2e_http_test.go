@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -81,11 +82,12 @@ type conn struct {
 // dial returns a connection that is made when the first request is sent.
 func dial(tb testing.TB, addr string) *conn { return &conn{tb: tb, addr: addr} }
 
-func (c *conn) open() (err error) {
-	if c.nc, err = net.DialTimeout("tcp", c.addr, patience); err != nil {
+func (c *conn) open() error {
+	nc, err := net.DialTimeout("tcp", c.addr, patience)
+	if err != nil {
 		return err
 	}
-	c.in = bufio.NewReader(c.nc)
+	c.nc, c.in = nc, bufio.NewReader(nc)
 	return nil
 }
 
@@ -125,18 +127,23 @@ func (c *conn) receive(method string) (*answer, error) {
 	return &answer{status: resp.StatusCode, header: resp.Header, body: string(body)}, nil
 }
 
-// do sends a request and returns its answer. After an error the outcome of the
-// request is unknown, and the connection closed.
+// do sends a request and returns its answer, even if the server would not read
+// the whole request. After an error the outcome of the request is unknown, and
+// the connection closed.
 func (c *conn) do(r request) (*answer, error) {
 	err := c.send(r)
-	if err == nil {
-		var a *answer
-		if a, err = c.receive(r.method); err == nil {
-			return a, nil
-		}
+	if c.nc == nil {
+		return nil, err
 	}
-	c.close()
-	return nil, err
+	a, fault := c.receive(r.method)
+	if fault != nil {
+		c.close()
+		return nil, errors.Join(err, fault)
+	}
+	if err != nil {
+		c.close()
+	}
+	return a, nil
 }
 
 // must is do for requests that must be answered, on the test's own goroutine.
