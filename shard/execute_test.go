@@ -17,23 +17,26 @@ func TestSameResults(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		steps := ledgertest.Steps(t, 200)
 		book, want := truth(t, steps)
-		var hash uint64
-		for i, m := range modes() {
-			g := newGroup(t, m)
-			machine := newMachine(g)
-			compareRecords(t, m.name, machine.run(t, steps), want)
-			f := g.Freeze(View)
-			compareStates(t, m.name, stateOfFrozen(f), stateOfBook(book))
-			if i == 0 {
-				hash = f.StateHash()
-			}
-			if got := f.StateHash(); got != hash {
-				t.Fatalf("%s: state hash %x, want %x", m.name, got, hash)
-			}
-			f.Done(true)
-			g.Close()
+		hashes := map[uint64]bool{}
+		for _, m := range modes() {
+			hashes[outcome(t, m, steps, book, want)] = true
+		}
+		if len(hashes) != 1 {
+			t.Fatalf("the state hashes differ: %v", hashes)
 		}
 	})
+}
+
+// outcome executes steps in one mode, compares with the outcome of one thread, and
+// returns the state hash.
+func outcome(t *rapid.T, m mode, steps []ledgertest.Step, book *ledgertest.Book, want []*ledger.Record) uint64 {
+	g := newGroup(t, m)
+	defer g.Close()
+	compareRecords(t, m.name, newMachine(g).run(t, steps), want)
+	f := g.Freeze(View)
+	defer f.Done(true)
+	compareStates(t, m.name, stateOfFrozen(f), stateOfBook(book))
+	return f.StateHash()
 }
 
 // Shards that meet all the time, with fewer and with more processors than

@@ -41,7 +41,7 @@ func TestFreeze(t *testing.T) {
 		steps := ledgertest.Steps(t, 400)
 		m := rapid.SampledFrom(modes()).Draw(t, "mode")
 		g := newGroup(t, m)
-		defer func() { g.Close() }()
+		defer g.Close()
 		// Enough accounts for several pages, so that only some of them change.
 		book := ledgertest.NewBook()
 		machine := newMachine(g)
@@ -184,6 +184,12 @@ func TestDirtyPages(t *testing.T) {
 	fourth := g.Freeze(Checkpoint)
 	expect("after a refusal", fourth)
 	fourth.Done(true)
+	g.Execute(slotsOf(seq+1, ledger.Command{
+		Kind: ledger.Authorize, Source: ids[0], Destination: ids[2*pageAccounts], Currency: usd, Amount: 1, ExpiresIn: 9,
+	}))
+	fifth := g.Freeze(Checkpoint)
+	expect("after an authorization", fifth, 0)
+	fifth.Done(true)
 }
 
 func TestOnlyOneCheckpoint(t *testing.T) {
