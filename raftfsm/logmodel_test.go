@@ -233,6 +233,28 @@ func (m *logModel) check(entry *logEntry, want []answer, got *ledger.Applied) er
 	return nil
 }
 
+// history lists the seqs of the postings of every account, the world's included.
+func (m *logModel) history() map[string][]uint64 {
+	postings := map[string][]uint64{}
+	for i, row := range m.rows {
+		if row.outcome.Code != ledger.OK || row.cmd.Kind < ledger.Pay {
+			continue
+		}
+		source, destination := string(row.cmd.Source), string(row.cmd.Destination)
+		if row.cmd.Kind.OnPayment() {
+			p := m.book.Payments[row.cmd.Payment]
+			source, destination = p.Source, p.Destination
+		}
+		if row.outcome.Source.Moved {
+			postings[source] = append(postings[source], uint64(i+1))
+		}
+		if row.outcome.Destination.Moved {
+			postings[destination] = append(postings[destination], uint64(i+1))
+		}
+	}
+	return postings
+}
+
 // transcript spells an entry's results so that equal ones are equal strings: all
 // that a response can be rendered from.
 func transcript(a *ledger.Applied) []string {

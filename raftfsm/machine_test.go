@@ -21,7 +21,7 @@ type fatalf interface {
 	Fatalf(format string, args ...any)
 }
 
-// bench is one FSM on a file system of its own, with the snapshots beside it and
+// testNode is one FSM on a file system of its own, with the snapshots beside it and
 // no raft.
 type testNode struct {
 	t         fatalf
@@ -184,6 +184,19 @@ func reference(t *rapid.T, log []logEntry, answers [][]answer, m *logModel) (lin
 		}
 		if err := m.book.CompareAccount(&view); err != nil {
 			t.Fatalf("account %s, %+v: %v", id, a, err)
+		}
+	}
+	for id, want := range m.history() {
+		page, ok, err := n.fsm.Entries([]byte(id), true, 0, len(m.rows))
+		if err != nil || !ok {
+			t.Fatalf("history of %s: %t, %v", id, ok, err)
+		}
+		var got []uint64
+		for _, e := range page.Entries {
+			got = append(got, e.Seq)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("history of %s: %d, want %d", id, got, want)
 		}
 	}
 	return lines, n.outcome()
