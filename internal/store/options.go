@@ -11,7 +11,7 @@ import (
 
 const (
 	defaultCacheBytes    = 64 << 20
-	defaultMemTableBytes = 64 << 20
+	defaultMemTableBytes = 16 << 20
 	minMemTableBytes     = 64 << 10
 	maxMemTableBytes     = 1 << 30
 	defaultSlowDisk      = 5 * time.Second
@@ -31,7 +31,7 @@ type Options struct {
 
 	// MemTableBytes is how much is collected in memory before it is flushed to
 	// one run of tables, from 64 KiB to 1 GiB. Up to four times as much is in
-	// memory while the disk lags behind; then commits wait. Default: 64 MiB.
+	// memory while the disk lags behind; then commits wait. Default: 16 MiB.
 	MemTableBytes int64
 
 	// SlowDisk is the duration after which one disk operation counts as slow.
