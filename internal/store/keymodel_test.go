@@ -216,6 +216,14 @@ func TestKeysMissNothing(t *testing.T) {
 				}
 				m.persist(t)
 			},
+			"tell again": func(t *rapid.T) {
+				if m.durable.meta == nil {
+					t.Skip("no checkpoint")
+				}
+				if err := m.keys.Checkpointed(m.durable.meta); err != nil {
+					t.Fatal(err)
+				}
+			},
 			"crash": m.crash,
 			// The next runs are late, until the log has to wait for them.
 			"block": func(t *rapid.T) {
