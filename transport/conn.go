@@ -131,6 +131,8 @@ type conn struct {
 	refusal   code // what every request is answered with, noCode to serve them
 	lingering atomic.Bool
 	closed    atomic.Bool
+
+	reading, writing deadline
 }
 
 // linger makes the end of nc wait for the client to finish sending. Closing with

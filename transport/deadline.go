@@ -1,0 +1,98 @@
+package transport
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// coarse is how much earlier than asked for a deadline may strike. Moving a
+// timer costs as much as decoding a payment, and fasthttp moves three for every
+// request; at this grain a busy connection moves each once a second.
+const coarse = time.Second
+
+// deadline is one direction's deadline of a connection, as wanted and as the
+// connection has it. The zero value is no deadline.
+type deadline struct {
+	wanted atomic.Int64 // nanoseconds since the Unix epoch, 0 for none
+	armed  atomic.Int64
+}
+
+// want notes the deadline t and reports whether it must be armed at once: one
+// that lifts a deadline, or that is near, may be meant for a call under way.
+func (d *deadline) want(t time.Time) (now bool) {
+	if t.IsZero() {
+		d.wanted.Store(0)
+		return true
+	}
+	at := t.UnixNano()
+	d.wanted.Store(at)
+	return time.Until(t) < 2*coarse
+}
+
+// due reports whether what is wanted has to be armed before the next call, and
+// takes it as armed.
+func (d *deadline) due() (t time.Time, arm bool) {
+	wanted, armed := d.wanted.Load(), d.armed.Load()
+	if wanted == armed || armed != 0 && wanted > armed && wanted-armed < int64(coarse) {
+		return time.Time{}, false
+	}
+	d.armed.Store(wanted)
+	if wanted == 0 {
+		return time.Time{}, true
+	}
+	return time.Unix(0, wanted), true
+}
+
+// SetReadDeadline takes effect at the next Read, up to a second early.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if c.reading.want(t) {
+		return c.armRead()
+	}
+	return nil
+}
+
+// SetWriteDeadline takes effect at the next Write, up to a second early.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if c.writing.want(t) {
+		return c.armWrite()
+	}
+	return nil
+}
+
+// SetDeadline sets both.
+func (c *conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+func (c *conn) armRead() error {
+	if t, arm := c.reading.due(); arm {
+		return c.Conn.SetReadDeadline(t)
+	}
+	return nil
+}
+
+func (c *conn) armWrite() error {
+	if t, arm := c.writing.due(); arm {
+		return c.Conn.SetWriteDeadline(t)
+	}
+	return nil
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	if err := c.armRead(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.armWrite(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
