@@ -45,6 +45,9 @@ type Options struct {
 	WriteTimeout time.Duration
 	// IdleTimeout bounds the wait for the next request of a connection. Default 60 s.
 	IdleTimeout time.Duration
+	// LeaveTime is how long Shutdown goes on serving before it closes connections
+	// that are idle. Default 250 ms.
+	LeaveTime time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -57,6 +60,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.ReadTimeout, 5*time.Second)
 	setDefault(&o.WriteTimeout, 10*time.Second)
 	setDefault(&o.IdleTimeout, 60*time.Second)
+	setDefault(&o.LeaveTime, 250*time.Millisecond)
 	return o
 }
 
@@ -82,6 +86,6 @@ func (o Options) Validate() error {
 	check(o.MaxBatch >= 0 && o.MaxBatch <= maxBatch, "MaxBatch must be at most 10000")
 	check(o.MaxConns >= 0, "MaxConns must not be negative")
 	check(o.MaxConnsPerIP >= 0, "MaxConnsPerIP must not be negative")
-	check(o.ReadTimeout >= 0 && o.WriteTimeout >= 0 && o.IdleTimeout >= 0, "timeouts must not be negative")
+	check(o.ReadTimeout >= 0 && o.WriteTimeout >= 0 && o.IdleTimeout >= 0 && o.LeaveTime >= 0, "timeouts must not be negative")
 	return errors.Join(faults...)
 }

@@ -1,12 +1,12 @@
 package transport
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -20,6 +20,7 @@ type Server struct {
 	calls   sync.Pool
 	ids     *requestIDs
 	metrics *metrics
+	leaving atomic.Bool // Shutdown has begun
 }
 
 // New returns a Server that is ready to Serve, or what is wrong with o.
@@ -70,13 +71,6 @@ func (s *Server) Serve(ln net.Listener) error {
 	return nil
 }
 
-// Shutdown closes the listener and idle connections, and returns when every
-// request in flight is answered, or with ctx's error. Responses that are sent
-// meanwhile close their connection.
-func (s *Server) Shutdown(ctx context.Context) error {
-	return s.http.ShutdownWithContext(ctx)
-}
-
 // limitBody gives a batch its larger limit, before the body is read.
 func limitBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	path, _ := splitTarget(h.RequestURI())
@@ -92,6 +86,9 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	c := s.calls.Get().(*call)
 	c.begin(ctx, s.ids)
 	op := s.dispatch(c)
+	if s.leaving.Load() {
+		ctx.SetConnectionClose()
+	}
 	status := c.status
 	c.finish(s.opts.Payments.Applied)
 	s.calls.Put(c)
