@@ -35,8 +35,9 @@ type Options struct {
 	Log Log
 	// Now reads the wall clock for the stamps; default time.Now.
 	Now func() time.Time
-	// MaxInFlight bounds the entries proposed and not yet applied; default 2: one
-	// being synced while the other is applied and answered.
+	// MaxInFlight bounds the entries proposed and not yet applied. Default 1: the
+	// next batch grows while one is synced and applied, and fewer, larger entries
+	// cost less processor time than two in flight gain (6% on one hot account).
 	MaxInFlight int
 	// MaxBatch bounds the commands of one entry; default 4096. One call of
 	// ExecuteAll stays together even when it is larger.
@@ -66,7 +67,7 @@ func (o Options) withDefaults() Options {
 			*v = d
 		}
 	}
-	def(&o.MaxInFlight, 2)
+	def(&o.MaxInFlight, 1)
 	def(&o.MaxBatch, 4096)
 	def(&o.MaxPending, 65536)
 	def(&o.MaxPendingBytes, 64<<20)
