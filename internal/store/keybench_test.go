@@ -87,3 +87,96 @@ func BenchmarkKeyFresh(b *testing.B) {
 			s.Runs, len(k.groups), s.Bytes>>20, float64(s.Bytes)/float64(s.Sealed+s.InMemory))
 	}
 }
+
+// BenchmarkKeySeal is one full run from the table to the disk, on the goroutine
+// beside the log: sorting, filters, rows, sync.
+func BenchmarkKeySeal(b *testing.B) {
+	s := openDisk(b)
+	k := openTestKeys(b, s, KeyOptions{}, nil)
+	seq := uint64(0)
+	for b.Loop() {
+		b.StopTimer()
+		for range defaultRunKeys {
+			seq++
+			insertKey(b, k, spread(seq), seq, 1)
+		}
+		b.StartTimer()
+		settle(b, k)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(seq), "ns/key")
+	var size uint64
+	for _, r := range k.runs {
+		n, err := s.db.EstimateDiskUsage(appendRunPrefix(nil, r.number), appendRunPrefix(nil, r.number+1))
+		if err != nil {
+			b.Fatal(err)
+		}
+		size += n
+	}
+	b.ReportMetric(float64(size)/float64(seq), "disk-B/key")
+}
+
+// BenchmarkKeyStored is a lookup with rows in a real store: of keys that are in
+// a run, and of fresh ones, with what their false positives cost.
+func BenchmarkKeyStored(b *testing.B) {
+	s := openDisk(b)
+	k := openTestKeys(b, s, KeyOptions{}, nil)
+	seq := uint64(0)
+	for range 4 * defaultRunKeys {
+		seq++
+		insertKey(b, k, spread(seq), seq, 1)
+	}
+	settle(b, k)
+	rng := rand.New(rand.NewPCG(5, 6))
+	var buf [8]uint64
+	find := func(b *testing.B, of func() uint64, want int) {
+		for b.Loop() {
+			got, err := k.Find(of(), buf[:0])
+			if err != nil || len(got) != want {
+				b.Fatal(got, err)
+			}
+		}
+	}
+	b.Run("known", func(b *testing.B) { find(b, func() uint64 { return spread(1 + rng.Uint64N(seq)) }, 1) })
+	b.Run("fresh", func(b *testing.B) { find(b, rng.Uint64, 0) })
+	b.Run("open", func(b *testing.B) {
+		meta := k.Meta()
+		for b.Loop() {
+			again, err := openKeys(s, noScan, KeyOptions{}, meta, 1<<60)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			if err := again.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.StartTimer()
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(seq), "ns/key")
+	})
+	b.Run("regroup", func(b *testing.B) {
+		meta := k.Meta()
+		for b.Loop() {
+			again := openTestKeys(b, s, KeyOptions{}, meta)
+			await(b, again)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(seq), "ns/key")
+	})
+}
+
+func openDisk(b *testing.B) *Store {
+	s, err := Open(Options{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { closeStore(b, s) })
+	return s
+}
+
+// BenchmarkKeyHash is the hash of a key as long as a UUID.
+func BenchmarkKeyHash(b *testing.B) {
+	seed, key, sum := keySeed{1, 2}, []byte("5f8e2c1a-9a1b-4c3d-8e7f-444455556666"), uint64(0)
+	for b.Loop() {
+		sum += seed.sum(key)
+	}
+	_ = sum
+}
