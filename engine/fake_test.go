@@ -184,6 +184,9 @@ func bubble(t *testing.T, opts Options, test func(t *testing.T, e *Engine, log *
 	synctest.Test(t, func(t *testing.T) {
 		log := &fakeLog{}
 		opts.Log = log
+		if opts.MaxInFlight == 0 {
+			opts.MaxInFlight = 2 // enough for an entry to be stuck and another not
+		}
 		e, err := New(opts)
 		if err != nil {
 			t.Fatal(err)
