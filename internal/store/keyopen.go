@@ -57,7 +57,7 @@ func openKeys(rows keyRows, scan scanKeys, o KeyOptions, meta []byte, before uin
 }
 
 // load deletes the runs that are not listed and opens those that are. Until they
-// are in groups, which takes 0.2 s for a million keys, lookups ask each of them.
+// are in groups, which takes 0.14 s for a million keys, lookups ask each of them.
 func (k *Keys) load(listed []runInfo) error {
 	end := uint32(0)
 	for _, info := range listed {

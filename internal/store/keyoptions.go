@@ -25,9 +25,8 @@ type KeyOptions struct {
 	Retention ledger.Micros
 
 	// RunKeys is the number of keys after which the table in memory is sealed. A
-	// table of n keys takes 24·n bytes, and two may be in memory at a time; every
-	// sealed run costs a lookup 1/8 of a cache miss. A power of two wastes the
-	// least memory. Default: 2,097,152.
+	// table of n keys takes 24·n bytes, and two may be in memory at a time; fewer
+	// keys make more runs. Default: 2,097,152.
 	RunKeys int
 
 	// RunSpan is the log time after which the table is sealed: a run is forgotten
