@@ -74,6 +74,19 @@ func (j *journal) seek(seq uint64) (ok bool, err error) {
 	return j.cur.holds(seq), nil
 }
 
+// next moves to the block that continues the current one; ok is false if there
+// is none.
+func (j *journal) next() (ok bool, err error) {
+	due := j.cur.first + uint64(j.cur.count)
+	if !j.it.Next() {
+		return false, iterError(j.it)
+	}
+	if err := j.load(); err != nil {
+		return false, err
+	}
+	return j.cur.first == due, nil
+}
+
 // load opens the block at the iterator's position.
 func (j *journal) load() error {
 	value, err := j.it.ValueAndErr()
@@ -135,11 +148,12 @@ func (s *Store) RecordIndex(seq uint64) (rec *ledger.Record, index uint64, ok bo
 // errScanEnd ends a scan that has passed its last row.
 var errScanEnd = errors.New("end of scan")
 
-// scan calls fn for every row with from <= seq < to, in order. It is an error if
-// one of them is missing between two that are there.
+// scan calls fn for every row with from <= seq < to, in order. Seqs have no
+// gaps, so a row that is missing is an error: whoever reads a range relies on
+// all of it.
 func (s *Store) scan(from, to uint64, fn func(b *block, seq uint64, row []byte) error) (err error) {
-	from = max(from, 1)
-	if from >= to {
+	due := max(from, 1)
+	if due >= to {
 		return nil
 	}
 	j, err := s.openJournal()
@@ -147,26 +161,17 @@ func (s *Store) scan(from, to uint64, fn func(b *block, seq uint64, row []byte) 
 		return err
 	}
 	defer j.close(&err)
-	inside, err := j.seek(from)
+	inside, err := j.seek(due)
 	if err != nil {
 		return err
 	}
-	if !inside && !j.it.SeekGE(journalKey(nil, from)) {
-		return iterError(j.it)
-	}
-	for due := uint64(0); ; due = j.cur.first + uint64(j.cur.count) {
-		if err := j.load(); err != nil {
-			return err
-		}
-		if j.cur.first >= to {
-			return nil
-		}
-		if due != 0 && j.cur.first != due {
-			return corrupt(j.cur.key, "rows %d to %d are missing before it", due, j.cur.first-1)
+	for {
+		if !inside {
+			return corrupt(journalKey(nil, due), "row %d is missing", due)
 		}
 		err := j.cur.each(func(seq uint64, row []byte) error {
 			switch {
-			case seq < from:
+			case seq < due:
 				return nil
 			case seq >= to:
 				return errScanEnd
@@ -176,8 +181,11 @@ func (s *Store) scan(from, to uint64, fn func(b *block, seq uint64, row []byte) 
 		if err != nil && !errors.Is(err, errScanEnd) {
 			return err
 		}
-		if !j.it.Next() {
-			return iterError(j.it)
+		if due = j.cur.first + uint64(j.cur.count); due >= to {
+			return nil
+		}
+		if inside, err = j.next(); err != nil {
+			return err
 		}
 	}
 }
