@@ -1,6 +1,9 @@
 package store
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // AccountIDs lists, in order, up to limit ids of accounts that start with prefix
 // and lie behind after, which may be empty. Accounts whose number is not below
@@ -21,7 +24,10 @@ func (s *Store) AccountIDs(prefix, after []byte, limit int, before uint64) (ids 
 	}
 	defer closeIterator(it, &err)
 	for ok := it.First(); ok; ok = it.Next() {
-		number := it.Value()
+		number, err := it.ValueAndErr()
+		if err != nil {
+			return nil, false, fmt.Errorf("store: read %x: %w", it.Key(), err)
+		}
 		if len(number) != 8 {
 			return nil, false, corrupt(it.Key(), "account number of %d bytes", len(number))
 		}

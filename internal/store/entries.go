@@ -3,11 +3,8 @@ package store
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 	"sort"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"purser/internal/ledger"
 )
@@ -34,6 +31,7 @@ func (s *Store) Entries(
 	}
 	defer j.close(&err)
 	w := &walk{s: s, j: j, h: h, head: head, postings: postings}
+	defer w.close(&err)
 	first, last, err := w.span(ascending, from, uint64(limit))
 	if err != nil || first > last {
 		return page, err
@@ -58,6 +56,13 @@ type walk struct {
 	h        History
 	head     uint64
 	postings uint64
+	payments *journal // for the payments of events, so that j keeps its block; nil until needed
+}
+
+func (w *walk) close(err *error) {
+	if w.payments != nil {
+		w.payments.close(err)
+	}
 }
 
 // span returns the ordinals of the page's first and last posting, in ascending
@@ -207,7 +212,7 @@ func (w *walk) entry(rec *ledger.Record, leg *ledger.Leg) (ledger.EntryView, err
 	}
 	command := &rec.Command
 	if kind.OnPayment() {
-		payment, err := w.j.must(e.Payment, "an event on the payment")
+		payment, err := w.payment(e.Payment)
 		if err != nil {
 			return ledger.EntryView{}, err
 		}
@@ -221,18 +226,11 @@ func (w *walk) entry(rec *ledger.Record, leg *ledger.Leg) (ledger.EntryView, err
 	return e, nil
 }
 
-// get returns a copy of the value of key.
-func (s *Store) get(key []byte) (value []byte, ok bool, err error) {
-	found, closer, err := s.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, false, nil
+func (w *walk) payment(seq uint64) (rec *ledger.Record, err error) {
+	if w.payments == nil {
+		if w.payments, err = w.s.openJournal(); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, false, fmt.Errorf("store: get %x: %w", key, err)
-	}
-	value = append([]byte{}, found...)
-	if err := closer.Close(); err != nil {
-		return nil, false, fmt.Errorf("store: get %x: %w", key, err)
-	}
-	return value, true, nil
+	return w.payments.must(seq, "an event on the payment")
 }

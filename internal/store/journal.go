@@ -26,23 +26,8 @@ func (s *Store) openJournal() (*journal, error) {
 	return &journal{it: it}, nil
 }
 
-// iterate returns an iterator over the keys from lower to upper, exclusive.
-func (s *Store) iterate(lower, upper []byte) (*pebble.Iterator, error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return nil, fmt.Errorf("store: open iterator: %w", err)
-	}
-	return it, nil
-}
-
 // close releases the iterator and adds its error, if any, to *err.
 func (j *journal) close(err *error) { closeIterator(j.it, err) }
-
-func closeIterator(it *pebble.Iterator, err *error) {
-	if fault := it.Close(); fault != nil && *err == nil {
-		*err = fmt.Errorf("store: iterate: %w", fault)
-	}
-}
 
 // row finds the encoded row of seq. It and the block are valid until the next
 // call. ok is false if the journal has no such row.
@@ -114,13 +99,6 @@ func (j *journal) must(seq uint64, by string) (*ledger.Record, error) {
 		err = corrupt(journalKey(nil, seq), "row %d is missing, but %s refers to it", seq, by)
 	}
 	return rec, err
-}
-
-func iterError(it *pebble.Iterator) error {
-	if err := it.Error(); err != nil {
-		return fmt.Errorf("store: iterate: %w", err)
-	}
-	return nil
 }
 
 // Record returns the journal row of seq with its Seq and Time; ok is false if

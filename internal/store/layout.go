@@ -55,6 +55,7 @@ func eventKey(dst []byte, payment, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(dst, seq)
 }
 
+// expiryKey sorts by time because at is never negative: log time starts in 1970.
 func expiryKey(dst []byte, at ledger.Micros, seq uint64) []byte {
 	dst = binary.BigEndian.AppendUint64(append(dst, prefixExpiry), uint64(at))
 	return binary.BigEndian.AppendUint64(dst, seq)

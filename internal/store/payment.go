@@ -12,6 +12,11 @@ func (s *Store) Payment(seq, before uint64) (v ledger.PaymentView, ok bool, err 
 	if seq == 0 || seq >= before {
 		return v, false, nil
 	}
+	// The events first: a journal opened later has the rows of all of them.
+	event, key, err := s.lastEvent(seq, before)
+	if err != nil {
+		return v, false, err
+	}
 	j, err := s.openJournal()
 	if err != nil {
 		return v, false, err
@@ -22,10 +27,6 @@ func (s *Store) Payment(seq, before uint64) (v ledger.PaymentView, ok bool, err 
 		return v, false, err
 	}
 	v = ledger.PaymentView{Payment: ledger.PaymentOf(rec), Last: rec}
-	event, key, err := s.lastEvent(seq, before)
-	if err != nil {
-		return v, false, err
-	}
 	if event != 0 {
 		if v.Last, err = j.must(event, "an event row"); err != nil {
 			return v, false, err

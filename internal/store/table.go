@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -73,38 +72,4 @@ func (s *Store) writeTable(path string, rows iter.Seq2[[]byte, []byte], drop key
 		err = fault
 	}
 	return empty, err
-}
-
-// scanPrefix calls fn for every row whose key starts with prefix, in order. Key
-// and value are valid only during the call. An error of fn ends the scan.
-func (s *Store) scanPrefix(prefix []byte, fn func(key, value []byte) error) error {
-	return s.scanRange(prefix, successor(prefix), fn)
-}
-
-// scanRange is scanPrefix for the keys from lower to upper, exclusive.
-func (s *Store) scanRange(lower, upper []byte, fn func(key, value []byte) error) (err error) {
-	it, err := s.iterate(lower, upper)
-	if err != nil {
-		return err
-	}
-	defer closeIterator(it, &err)
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return fmt.Errorf("store: read %x: %w", it.Key(), err)
-		}
-		if err := fn(it.Key(), value); err != nil {
-			return err
-		}
-	}
-	return iterError(it)
-}
-
-// deleteRange removes the keys from start to end, exclusive, without making that
-// durable: after a crash they may be back.
-func (s *Store) deleteRange(start, end []byte) error {
-	if err := s.db.DeleteRange(start, end, pebble.NoSync); err != nil {
-		return fmt.Errorf("store: delete %x to %x: %w", start, end, err)
-	}
-	return nil
 }
