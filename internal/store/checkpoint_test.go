@@ -188,7 +188,7 @@ func TestIngestSortedIsVisibleAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := 0
-		err := s.scanPrefix([]byte("k"), func(key, value []byte) error {
+		err := s.scanRange([]byte("k"), []byte("l"), func(key, value []byte) error {
 			if string(value) == fmt.Sprint(n) {
 				got++
 			}
@@ -205,7 +205,7 @@ func TestIngestSortedIsVisibleAtOnce(t *testing.T) {
 		t.Errorf("%d rows after a deletion, want 11", n)
 	}
 	stop := errors.New("stop")
-	if err := s.scanPrefix([]byte("k"), func(_, _ []byte) error { return stop }); err != stop {
+	if err := s.scanRange([]byte("k"), []byte("l"), func(_, _ []byte) error { return stop }); err != stop {
 		t.Errorf("error %v", err)
 	}
 }

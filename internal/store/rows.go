@@ -45,13 +45,9 @@ func iterError(it *pebble.Iterator) error {
 	return nil
 }
 
-// scanPrefix calls fn for every row whose key starts with prefix, in order. Key
-// and value are valid only during the call. An error of fn ends the scan.
-func (s *Store) scanPrefix(prefix []byte, fn func(key, value []byte) error) error {
-	return s.scanRange(prefix, successor(prefix), fn)
-}
-
-// scanRange is scanPrefix for the keys from lower to upper, exclusive.
+// scanRange calls fn for every row whose key lies from lower to upper,
+// exclusive, in order. Key and value are valid only during the call. An error of
+// fn ends the scan.
 func (s *Store) scanRange(lower, upper []byte, fn func(key, value []byte) error) (err error) {
 	it, err := s.iterate(lower, upper)
 	if err != nil {
