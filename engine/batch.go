@@ -10,6 +10,8 @@ import (
 // batch is one log entry in the making, and the meeting point of everyone who
 // waits for it: a single close wakes them all.
 type batch struct {
+	pulse bool // opened for no request, to let holds lapse
+
 	entry   []byte // header, then the commands; handed to the log when sealed
 	count   int    // commands
 	waiters int    // commands and barriers, as counted against MaxPending

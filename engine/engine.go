@@ -29,6 +29,7 @@ type Engine struct {
 	doubts      doubts
 
 	wake     chan struct{} // capacity 1: there is something to propose
+	pulsed   chan struct{} // capacity 1: a pulse has been applied
 	slots    chan struct{} // one token for each entry in flight
 	inFlight chan inFlight // in log order, to the completer
 	drained  chan struct{} // closed once draining and without batches
@@ -55,6 +56,7 @@ func New(opts Options) (*Engine, error) {
 		room:     minRoom,
 		doubts:   doubts{limit: opts.MaxPending},
 		wake:     make(chan struct{}, 1),
+		pulsed:   make(chan struct{}, 1),
 		slots:    make(chan struct{}, opts.MaxInFlight),
 		inFlight: make(chan inFlight, opts.MaxInFlight),
 		drained:  make(chan struct{}),

@@ -26,7 +26,7 @@ type Config struct {
 	// 24 h.
 	Retention time.Duration
 	// SnapshotBytes is the size of the entries, in bytes, after which a snapshot is
-	// taken. It bounds the replay at a restart. Default 256 MiB.
+	// taken. It bounds the replay at a restart. Default 128 MiB.
 	SnapshotBytes int64
 	// TrailingLogs is the number of entries kept in the log behind a snapshot, for
 	// followers that lag a little. Default 10,240.
@@ -52,7 +52,7 @@ func (c Config) withDefaults() Config {
 		c.Retention = 24 * time.Hour
 	}
 	if c.SnapshotBytes == 0 {
-		c.SnapshotBytes = 256 << 20
+		c.SnapshotBytes = 128 << 20
 	}
 	if c.TrailingLogs == 0 {
 		c.TrailingLogs = 10_240

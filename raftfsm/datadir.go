@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/raft"
 )
@@ -32,6 +34,9 @@ var (
 	ErrDataMissing = errors.New("data directory is incomplete")
 )
 
+// segmentSuffix is how the names of the log's files end; see package wal.
+const segmentSuffix = ".wal"
+
 // Keys of what the stable store says about the data directory.
 var (
 	keyNodeID    = []byte("purser.node-id")
@@ -49,7 +54,12 @@ func usedBefore(dir string) (bool, error) {
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return false, fmt.Errorf("open data directory: %w", err)
 		}
-		used[i] = len(entries) > 0 || err == nil && name != logName
+		used[i] = err == nil
+		if name == logName { // its directory has a lock file, too, which proves nothing
+			used[i] = slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+				return strings.HasSuffix(e.Name(), segmentSuffix)
+			})
+		}
 	}
 	if !used[0] && (used[1] || used[2]) {
 		return false, fmt.Errorf("%w: no log in %s", ErrDataMissing, filepath.Join(dir, logName))
@@ -67,6 +77,8 @@ func claim(stable raft.StableStore, cfg Config, used bool) error {
 		return fmt.Errorf("read node id: %w", err)
 	case err != nil && used:
 		return fmt.Errorf("%w: %s does not know its node, so the votes that it gave are forgotten", ErrDataMissing, stableName)
+	case err == nil && !used && startedRaft(stable):
+		return fmt.Errorf("%w: %s has a term, but there is no log", ErrDataMissing, stableName)
 	case err == nil && string(owner) != cfg.NodeID:
 		return fmt.Errorf("%w: it belongs to %q, not to %q", ErrForeignData, owner, cfg.NodeID)
 	}
@@ -78,6 +90,16 @@ func claim(stable raft.StableStore, cfg Config, used bool) error {
 	}
 	// Last, as it is what makes the directory this node's.
 	return stable.Set(keyNodeID, []byte(cfg.NodeID))
+}
+
+// keyCurrentTerm is raft's own key for its term.
+var keyCurrentTerm = []byte("CurrentTerm")
+
+// startedRaft reports whether raft has ever run on stable. It has a term from its
+// bootstrap on, and the log was made before that.
+func startedRaft(stable raft.StableStore) bool {
+	term, err := stable.GetUint64(keyCurrentTerm)
+	return err == nil && term > 0
 }
 
 func claimRetention(stable raft.StableStore, cfg Config) error {

@@ -94,14 +94,20 @@ func (f *FSM) Apply(log *raft.Log) any {
 
 // count adds an entry to what is not saved, and says so when it is too much.
 func (f *FSM) count(bytes int64) {
-	entries, bytes := f.unsaved.entries.Add(1), f.unsaved.bytes.Add(bytes)
-	if bytes < f.threshold && entries < snapshotEntries {
+	f.unsaved.entries.Add(1)
+	f.unsaved.bytes.Add(bytes)
+	if !f.isOverdue() {
 		return
 	}
 	select {
 	case f.overdue <- struct{}{}:
 	default:
 	}
+}
+
+// isOverdue reports whether too much is not saved.
+func (f *FSM) isOverdue() bool {
+	return f.unsaved.bytes.Load() >= f.threshold || f.unsaved.entries.Load() >= snapshotEntries
 }
 
 // ApplyBatch executes committed entries one after another. How raft groups them
@@ -121,9 +127,10 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if at := f.machine.pos.Index; f.seen < at {
 		return nil, fmt.Errorf("snapshot at entry %d: the state is that of entry %d", f.seen, at)
 	}
-	f.unsaved.bytes.Store(0)
-	f.unsaved.entries.Store(0)
-	return &fsmSnapshot{fsm: f, frozen: f.machine.freeze()}, nil
+	return &fsmSnapshot{
+		fsm: f, frozen: f.machine.freeze(),
+		bytes: f.unsaved.bytes.Load(), entries: f.unsaved.entries.Load(),
+	}, nil
 }
 
 // fsmSnapshot is a frozen state that raft persists.
@@ -131,6 +138,8 @@ type fsmSnapshot struct {
 	fsm    *FSM
 	frozen *frozen
 	done   bool
+
+	bytes, entries int64 // of unsaved, that this snapshot saves
 }
 
 // Persist writes the frozen state into the store, and then the store, as files,
@@ -150,7 +159,12 @@ func (s *fsmSnapshot) Persist(sink raft.SnapshotSink) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("persist snapshot: %w", err), own.Cancel())
 	}
-	return own.Close()
+	if err := own.Close(); err != nil {
+		return err
+	}
+	s.fsm.unsaved.bytes.Add(-s.bytes)
+	s.fsm.unsaved.entries.Add(-s.entries)
+	return nil
 }
 
 func (s *fsmSnapshot) persist(sink *snapshotSink) error {

@@ -52,7 +52,11 @@ func (f *FSM) Accounts(prefix, after []byte, limit int) (page ledger.AccountsPag
 	return page, err
 }
 
+// accounts holds the log still: a page shows all its accounts at one index, so
+// that what one of them paid to another is missing from neither.
 func (m *machine) accounts(prefix, after []byte, limit int) (page ledger.AccountsPage, err error) {
+	m.applying.Lock()
+	defer m.applying.Unlock()
 	ids, more, err := m.store.AccountIDs(prefix, after, limit, m.position().Seq+1)
 	if err != nil {
 		return page, err

@@ -54,8 +54,12 @@ func (n *Node) OpenSnapshot(id string) (stream io.ReadCloser, size int64, err er
 	return stream, meta.Size, nil
 }
 
+// retrySnapshot is the pause after a snapshot that failed: its cause, a full disk
+// say, rarely goes away by itself.
+const retrySnapshot = 10 * time.Second
+
 // snapshotWhenOverdue takes a snapshot whenever enough was applied since the
-// last one.
+// last one that succeeded.
 func (n *Node) snapshotWhenOverdue() {
 	defer n.done.Done()
 	for {
@@ -64,10 +68,17 @@ func (n *Node) snapshotWhenOverdue() {
 			return
 		case <-n.fsm.overdue:
 		}
+		if !n.fsm.isOverdue() { // told while the last one was being made
+			continue
+		}
 		switch meta, took, err := n.TakeSnapshot(); {
 		case errors.Is(err, raft.ErrRaftShutdown):
 		case err != nil:
 			n.cfg.Logger.Error("snapshot failed", "error", err)
+			select {
+			case <-n.stop:
+			case <-time.After(retrySnapshot):
+			}
 		default:
 			n.cfg.Logger.Info("snapshot taken", "id", meta.ID, "took", took)
 		}

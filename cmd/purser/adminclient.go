@@ -106,7 +106,7 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the state of a running server",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var s statusView
 			if err := c.call(cmd.Context(), http.MethodGet, "/admin/v1/status", &s); err != nil {
@@ -142,16 +142,15 @@ const snapshotHead = "ID\tINDEX\tTERM\tBYTES\tCREATED\n"
 
 func snapshotCommand() *cobra.Command {
 	var c adminClient
-	cmd := &cobra.Command{
+	cmd := group(&cobra.Command{
 		Use:   "snapshot",
 		Short: "Take and list snapshots",
-		Args:  cobra.NoArgs,
-	}
+	})
 	c.bind(cmd)
 	save := &cobra.Command{
 		Use:   "save [FILE]",
 		Short: "Take a snapshot now, and download it as a tar archive if FILE is given",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  atMostOneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var s snapshotView
 			if err := c.call(cmd.Context(), http.MethodPost, "/admin/v1/snapshots", &s); err != nil {
@@ -171,7 +170,7 @@ func snapshotCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List the snapshots that the server keeps",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var out struct {
 				Snapshots []snapshotView `json:"snapshots"`
@@ -243,7 +242,7 @@ func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
 		Short: "Check that the books of a running server balance",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path := "/admin/v1/verify"
 			if deep {

@@ -15,11 +15,10 @@ import (
 func benchCommand() *cobra.Command {
 	var cfg bench.Config
 	var output, file string
-	cmd := &cobra.Command{
+	cmd := group(&cobra.Command{
 		Use:   "bench",
 		Short: "Put load on a server and measure it",
-		Args:  cobra.NoArgs,
-	}
+	})
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&cfg.Target, "target", "http://127.0.0.1:8080", "base URL of the server")
 	flags.IntVar(&cfg.Connections, "connections", 256, "connections, each with one request in flight (closed loop)")
@@ -53,7 +52,7 @@ func benchCommand() *cobra.Command {
 	run := &cobra.Command{
 		Use:   "run",
 		Short: "Create and fund accounts, then pay in a closed loop",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := bench.Setup(cmd.Context(), cfg); err != nil {
 				return err
@@ -68,7 +67,7 @@ func benchCommand() *cobra.Command {
 	ceiling := &cobra.Command{
 		Use:   "ceiling",
 		Short: "Measure an empty HTTP handler and a bare fdatasync loop",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := bench.Ceiling(cmd.Context(), cfg)
 			if err != nil {
@@ -81,7 +80,7 @@ func benchCommand() *cobra.Command {
 	ratio := &cobra.Command{
 		Use:   "ratio",
 		Short: "Measure a server and the empty handler in turn, and their ratio",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := bench.Setup(cmd.Context(), cfg); err != nil {
 				return err

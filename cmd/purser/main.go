@@ -70,14 +70,40 @@ func run(ctx context.Context, args []string) int {
 	return exitFailed
 }
 
+// noArgs and atMostOneArg make surplus arguments a wrong use.
+func noArgs(cmd *cobra.Command, args []string) error { return asUsage(cobra.NoArgs(cmd, args)) }
+
+func atMostOneArg(cmd *cobra.Command, args []string) error {
+	return asUsage(cobra.MaximumNArgs(1)(cmd, args))
+}
+
+func asUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usage(err)
+}
+
+// group makes cmd a command that only has others below it: alone it prints its
+// help, and an unknown name after it is a wrong use.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage(fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0]))
+		}
+		return cmd.Help()
+	}
+	return cmd
+}
+
 func rootCommand() *cobra.Command {
-	root := &cobra.Command{
+	root := group(&cobra.Command{
 		Use:           "purser",
 		Short:         "A payment-account server for shared, hot accounts",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-	}
+	})
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(

@@ -33,6 +33,9 @@ type serverConfig struct {
 	allowUnauthenticated, logDebug     bool
 }
 
+// maxShards is the most goroutines that can own accounts.
+const maxShards = 1024
+
 func (c *serverConfig) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&c.nodeID, "node-id", "n1", "name of this node; fixed for a data directory")
@@ -42,7 +45,7 @@ func (c *serverConfig) bind(cmd *cobra.Command) {
 	f.StringVar(&c.raftListen, "raft-listen", "127.0.0.1:8082", "address for other nodes")
 	f.IntVar(&c.shards, "shards", runtime.GOMAXPROCS(0), "goroutines that own accounts")
 	f.IntVar(&c.maxBatch, "max-batch", 1000, "most payments in one batch request, up to 10000")
-	f.DurationVar(&c.retention, "idempotency-retention", 24*time.Hour, "how long idempotency keys are remembered")
+	f.DurationVar(&c.retention, "idempotency-retention", 24*time.Hour, "how long idempotency keys are remembered; fixed for a data directory")
 	f.Uint64Var(&c.minFree, "min-free-bytes", 1<<30, "free disk space below which writes are refused")
 	f.BoolVar(&c.allowUnauthenticated, "allow-unauthenticated-remote", false,
 		"listen on other than loopback addresses although there is no authentication yet")
@@ -54,7 +57,7 @@ func serverCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Serve payments",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := startServer(cfg)
 			if err != nil {
@@ -82,13 +85,32 @@ type server struct {
 	stopped  chan struct{} // the disk watch has ended
 }
 
+// validate returns every fault of the flags that can be told without the data
+// directory.
+func (c *serverConfig) validate() error {
+	var faults []error
+	for _, addr := range []string{c.apiListen, c.adminListen, c.raftListen} {
+		if err := transport.CheckListenAddress(addr, c.allowUnauthenticated); err != nil {
+			faults = append(faults, fmt.Errorf("%w (--allow-unauthenticated-remote)", err))
+		}
+	}
+	if c.shards < 1 || c.shards > maxShards {
+		faults = append(faults, fmt.Errorf("--shards %d is not in 1..%d", c.shards, maxShards))
+	}
+	if c.maxBatch < 1 || c.maxBatch > 10_000 {
+		faults = append(faults, fmt.Errorf("--max-batch %d is not in 1..10000", c.maxBatch))
+	}
+	if c.retention < time.Second {
+		faults = append(faults, fmt.Errorf("--idempotency-retention %s is under a second", c.retention))
+	}
+	return asUsage(errors.Join(faults...))
+}
+
 // startServer checks the addresses, opens the data directory and the listeners,
 // and starts to serve. Nothing is left running when it fails.
 func startServer(cfg serverConfig) (_ *server, err error) {
-	for _, addr := range []string{cfg.apiListen, cfg.adminListen, cfg.raftListen} {
-		if err := transport.CheckListenAddress(addr, cfg.allowUnauthenticated); err != nil {
-			return nil, usage(fmt.Errorf("%w (--allow-unauthenticated-remote)", err))
-		}
+	if err := cfg.validate(); err != nil {
+		return nil, err
 	}
 	boundHeap()
 	level := slog.LevelInfo

@@ -10,7 +10,7 @@ import (
 
 const (
 	defaultRetention = 24 * 3600 * ledger.Second
-	defaultRunKeys   = 1 << 21
+	defaultRunKeys   = 1 << 20
 	runsPerRetention = 24
 
 	// maxRunKeys keeps the counters of a run within its format.
@@ -26,7 +26,7 @@ type KeyOptions struct {
 
 	// RunKeys is the number of keys after which the table in memory is sealed. A
 	// table of n keys takes 24·n bytes, and two may be in memory at a time; fewer
-	// keys make more runs. Default: 2,097,152.
+	// keys make more runs. Default: 1,048,576.
 	RunKeys int
 
 	// RunSpan is the log time after which the table is sealed: a run is forgotten
