@@ -9,7 +9,7 @@ LDFLAGS     := -X main.version=$(VERSION)
 export GOFLAGS := -tags=$(TAGS) -buildvcs=false
 export CGO_ENABLED ?= 0
 
-.PHONY: build run test check fmt vet staticcheck race crash fuzz bench bench-wal clean
+.PHONY: build run test check fmt vet staticcheck race crash fuzz bench bench-micro bench-wal clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/purser ./cmd/purser
@@ -36,6 +36,32 @@ staticcheck:
 # make test do in full.
 race:
 	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 12m ./...
+
+# Longer than CI has time for: the crash and damage sweeps and the kill test, ten
+# times with other seeds.
+crash:
+	$(GO) test -count=10 -timeout 2h -run 'Crash|Damage|Torn|Inject|Kill' ./wal ./internal/store ./raftfsm ./cmd/purser
+
+# Every fuzz target for FUZZTIME.
+FUZZTIME ?= 30s
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run xxx -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+# The figures of README: one hot account against the empty handler, in turn.
+bench: build
+	.ci/bench
+
+bench-micro:
+	$(GO) test -run xxx -bench . -benchmem ./...
+
+# The log against others, in a module of its own.
+bench-wal:
+	cd bench/walcompare && $(GO) run . -rounds 5
 
 clean:
 	rm -rf bin
