@@ -27,8 +27,7 @@ func heartbeat(from raft.Transport) *raft.AppendEntriesRequest {
 			ID:              []byte("leader"),
 			Addr:            from.EncodePeer("leader", from.LocalAddr()),
 		},
-		Term:   3,
-		Leader: from.EncodePeer("leader", from.LocalAddr()),
+		Term: 3,
 	}
 }
 

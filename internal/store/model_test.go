@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"testing"
 
@@ -139,25 +138,6 @@ func pay(source, destination string, c ledger.Currency, amount int64) ledger.Com
 		Kind: ledger.Pay, Key: []byte("key-of-a-payment"), Source: []byte(source), Destination: []byte(destination),
 		Currency: c, Amount: amount,
 	}
-}
-
-// clone is a model that goes on without touching m. Records are shared: nobody
-// changes them.
-func (m *model) clone() *model {
-	c := *m
-	c.accounts = map[string]*ledger.Account{}
-	for id, a := range m.accounts {
-		copied := *a
-		c.accounts[id] = &copied
-	}
-	c.worlds = map[ledger.Currency]*ledger.Account{}
-	for id, a := range m.worlds {
-		copied := *a
-		c.worlds[id] = &copied
-	}
-	c.payments = maps.Clone(m.payments)
-	c.records = m.records[:len(m.records):len(m.records)]
-	return &c
 }
 
 // random returns n commands of every kind, most of them accepted, over a few
