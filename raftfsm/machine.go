@@ -37,6 +37,7 @@ type machine struct {
 	working map[uint64]*ledger.Payment // payments of earlier entries that this one acts on
 	touched map[ledger.Currency]*world // scratch: world accounts as this entry leaves them
 	seqs    []uint64                   // scratch: candidates of a key lookup
+	hashes  []uint64                   // scratch: of the keys of an entry
 
 	retention ledger.Micros
 }

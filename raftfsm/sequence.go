@@ -31,25 +31,40 @@ func (s *sequence) commands(entry *ledger.Entry) (err error) {
 	s.m.keys.Begin()
 	defer func() { err = errors.Join(err, s.m.keys.End()) }()
 	s.m.keys.Drop(s.pos.Stamp)
+	hashes, err := s.decode(entry, own)
+	if err != nil {
+		return err
+	}
+	s.m.keys.Prefetch(hashes)
 	for i := range own {
-		slot := &own[i]
-		raw, err := entry.Next(&slot.Record.Command)
-		if err != nil {
-			return err
-		}
-		slot.Record.Raw = raw
-		if s.results[i], err = s.command(slot); err != nil {
+		if s.results[i], err = s.command(&own[i], hashes[i]); err != nil {
 			return err
 		}
 	}
-	return entry.Done()
+	return nil
 }
 
-// command decides whether slot is executed, and takes it in if so.
-func (s *sequence) command(slot *shard.Slot) (ledger.Result, error) {
+// decode reads the entry's commands into slots and returns the hashes of their
+// keys, in a slice that the next entry reuses. A command without a key has the
+// hash of the empty one, which nobody looks up.
+func (s *sequence) decode(entry *ledger.Entry, slots []shard.Slot) (hashes []uint64, err error) {
+	hashes = s.m.hashes[:0]
+	for i := range slots {
+		rec := &slots[i].Record
+		if rec.Raw, err = entry.Next(&rec.Command); err != nil {
+			return nil, err
+		}
+		hashes = append(hashes, s.m.keys.Hash(rec.Command.Key))
+	}
+	s.m.hashes = hashes
+	return hashes, entry.Done()
+}
+
+// command decides whether slot is executed, and takes it in if so. hash is that
+// of its key.
+func (s *sequence) command(slot *shard.Slot, hash uint64) (ledger.Result, error) {
 	cmd := &slot.Record.Command
 	if cmd.Kind.Keyed() {
-		hash := s.m.keys.Hash(cmd.Key)
 		first, err := s.lookup(cmd.Key, hash)
 		if err != nil {
 			return ledger.Result{}, err
