@@ -39,7 +39,6 @@
 //	c                          checkpoint: meta
 //	c shard(4) page(4)         checkpoint: one page of accounts
 //	e payment(8) seq(8)        the accepted event seq of a payment; no value
-//	f ...                      filters of idempotency runs
 //	h history(8|13) ordinal(8) seq of the posting with that ordinal, every 64th
 //	i id                       number of the account
 //	j first(8)                 journal block: the rows first, first+1, ...
