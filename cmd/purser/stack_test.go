@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"purser/engine"
 	"purser/internal/ledger"
@@ -21,8 +20,8 @@ func openTestStack(tb testing.TB, dir string, shards int) *stack {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for s.node.Ready() != nil {
-		time.Sleep(time.Millisecond)
+	if err := awaitReady(tb.Context(), s); err != nil {
+		tb.Fatal(err)
 	}
 	return s
 }
