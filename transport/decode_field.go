@@ -35,8 +35,12 @@ func (d *decoder) reference(param string) []byte {
 }
 
 func (d *decoder) key(param string) []byte {
-	key := d.str(param)
-	if !d.failed() && !validKey(key) {
+	text := d.str(param)
+	if d.failed() {
+		return nil
+	}
+	key, _, ok := parseKey(text, nil) // as in the header, so that a key is one key wherever it stands
+	if !ok {
 		d.fail(codeKeyInvalid, []byte(param), keyRule)
 		return nil
 	}

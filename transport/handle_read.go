@@ -182,14 +182,15 @@ func (s *Server) getKey(c *call) {
 	if !ok {
 		return
 	}
-	if !validKey(c.id) {
-		c.fail(fault{code: codeKeyInvalid, param: []byte("key"), detail: "must be 1 to 255 visible ASCII characters"})
+	key, _, ok := parseKey(c.id, nil)
+	if !ok {
+		c.fail(fault{code: codeKeyInvalid, param: []byte("key"), detail: keyRule})
 		return
 	}
 	if !s.settle(c, &p) {
 		return
 	}
-	view, found, err := s.opts.Payments.Key(c.id)
+	view, found, err := s.opts.Payments.Key(key)
 	switch {
 	case err != nil:
 		s.failRead(c, err)

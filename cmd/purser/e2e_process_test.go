@@ -49,8 +49,13 @@ func launch(tb testing.TB, args ...string) *process {
 	}
 	go func() {
 		defer close(p.exited)
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			p.line(lines.Text())
+		in := bufio.NewReader(stderr)
+		for {
+			text, err := in.ReadString('\n')
+			p.line(text)
+			if err != nil {
+				break
+			}
 		}
 		_ = p.cmd.Wait() // the code says it all
 		p.code = p.cmd.ProcessState.ExitCode()
@@ -78,7 +83,7 @@ var listeningLine = regexp.MustCompile(`msg=listening api=(\S+) admin=(\S+)`)
 
 func (p *process) line(text string) {
 	p.mu.Lock()
-	p.stderr.WriteString(text + "\n")
+	p.stderr.WriteString(text)
 	p.mu.Unlock()
 	if m := listeningLine.FindStringSubmatch(text); m != nil && p.api == "" {
 		p.api, p.admin = m[1], m[2]

@@ -226,12 +226,12 @@ func smallStore(fs vfs.FS, fatal func(error)) Options {
 // writes, and checks what each clone recovers to: with nothing that was not
 // synced, with half of it at random, and with all of it.
 func TestCrash(t *testing.T) {
-	seeds := []uint64{1, 2, 3}
+	seeds, entries := []uint64{1, 2, 3}, 60
 	if testing.Short() {
-		seeds = seeds[:1]
+		seeds, entries = seeds[:1], 25
 	}
 	for _, seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { crashEverywhere(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { crashEverywhere(t, seed, entries) })
 	}
 }
 
@@ -267,8 +267,8 @@ type crash struct {
 	what           string
 }
 
-func crashEverywhere(t *testing.T, seed uint64) {
-	w := newWorkload(t, seed, 60)
+func crashEverywhere(t *testing.T, seed uint64, entries int) {
+	w := newWorkload(t, seed, entries)
 	fs := newCrashFS()
 	var mu sync.Mutex // the store writes on several goroutines
 	var crashes []crash
@@ -282,7 +282,7 @@ func crashEverywhere(t *testing.T, seed uint64) {
 		if sync {
 			syncs++
 		}
-		if !sync && (op.Kind.ReadOrWrite() == errorfs.OpIsRead || rng.IntN(10) > 0) {
+		if !sync && (op.Kind.ReadOrWrite() == errorfs.OpIsRead || rng.IntN(20) > 0) {
 			return nil
 		}
 		for _, percent := range []int{0, 50, 100} {

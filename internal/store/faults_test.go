@@ -46,7 +46,7 @@ func TestFaultSweep(t *testing.T) {
 	w := newWorkload(t, 4, 25)
 	stride := int32(1)
 	if testing.Short() {
-		stride = 5
+		stride = 11
 	}
 	for _, forever := range []bool{false, true} {
 		var fatal, returned, survived int
