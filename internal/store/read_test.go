@@ -35,7 +35,7 @@ func filled(t testing.TB, seed uint64, entries, size int) (*Store, *model) {
 }
 
 func TestEveryRecordIsFoundAgain(t *testing.T) {
-	s, m := filled(t, 1, 100, 150)
+	s, m := filled(t, 1, 60, 150)
 	for _, want := range m.records {
 		got, ok, err := s.Record(want.Seq)
 		if err != nil || !ok {
@@ -72,7 +72,7 @@ func TestRecordTellsItsLogIndex(t *testing.T) {
 
 // The payment as it was at every moment of the log, with later rows present.
 func TestPaymentIgnoresTheFuture(t *testing.T) {
-	s, m := filled(t, 3, 30, 14)
+	s, m := filled(t, 3, 20, 14)
 	events, accepted := map[uint64]*ledger.Record{}, 0
 	for before := uint64(1); before <= m.next(); before++ {
 		if before > 1 {
@@ -105,7 +105,7 @@ func TestPaymentIgnoresTheFuture(t *testing.T) {
 			}
 		}
 	}
-	if accepted < 100 {
+	if accepted < 60 {
 		t.Fatalf("only %d accepted events: the test shows nothing", accepted)
 	}
 }
