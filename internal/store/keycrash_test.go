@@ -179,7 +179,8 @@ func TestKeysSurviveCrashes(t *testing.T) {
 
 // crashesOf runs w in fs and returns what crashes leave at one write or sync in
 // a few.
-func crashesOf(t *testing.T, seed uint64, fs *vfs.MemFS, w *keyWorkload, few int) (crashes []*vfs.MemFS) {
+func crashesOf(t *testing.T, seed uint64, mem *vfs.MemFS, w *keyWorkload, few int) (crashes []*vfs.MemFS) {
+	fs := &crashFS{FS: mem, mem: mem}
 	var mu sync.Mutex
 	rng := seeded(seed)
 	take := errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -190,7 +191,7 @@ func crashesOf(t *testing.T, seed uint64, fs *vfs.MemFS, w *keyWorkload, few int
 			return nil
 		}
 		for _, percent := range []int{0, 50} {
-			crashes = append(crashes, fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}))
+			crashes = append(crashes, fs.clone(percent, rng))
 		}
 		return nil
 	})
