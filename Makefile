@@ -19,7 +19,7 @@ run: build
 	./bin/purser dev --data-dir data
 
 test:
-	$(GO) test -count=1 -timeout 12m ./...
+	$(GO) test -count=1 -timeout 30m ./...
 
 check: fmt vet staticcheck race
 
@@ -35,7 +35,7 @@ staticcheck:
 # The race detector needs cgo. -short leaves out the runs that make crash and
 # make test do in full.
 race:
-	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 12m ./...
+	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 30m ./...
 
 # Longer than CI has time for: the crash and damage sweeps and the kill test, ten
 # times with other seeds.
