@@ -61,6 +61,9 @@ func launch(tb testing.TB, args ...string) *process {
 		p.code = p.cmd.ProcessState.ExitCode()
 	}()
 	tb.Cleanup(func() {
+		if tb.Failed() {
+			p.dump()
+		}
 		p.kill()
 		if tb.Failed() {
 			tb.Logf("standard error of purser %s:\n%s", strings.Join(args, " "), p.said())
@@ -122,6 +125,18 @@ func (p *process) awaitReady() {
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended
 	<-p.exited
+}
+
+// dump has a process that still runs write its stacks to standard error: what a
+// test waited for in vain is among them.
+func (p *process) dump() {
+	if p.cmd.Process.Signal(syscall.SIGQUIT) != nil {
+		return // it has ended
+	}
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+	}
 }
 
 // terminate asks the process to drain.
