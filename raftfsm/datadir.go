@@ -13,6 +13,7 @@ import (
 
 // A data directory:
 //
+//	<dir>/LOCK         held by the process that uses the directory
 //	<dir>/raft.db      the term, the vote and whose directory this is
 //	<dir>/wal/         the log
 //	<dir>/snapshots/   raft's snapshots
@@ -38,9 +39,9 @@ var (
 const segmentSuffix = ".wal"
 
 // Keys of what the stable store says about the data directory.
-var (
-	keyNodeID    = []byte("purser.node-id")
-	keyRetention = []byte("purser.retention")
+const (
+	keyNodeID    = "purser.node-id"
+	keyRetention = "purser.retention"
 )
 
 // usedBefore reports whether a node has ever started in dir: it creates the log,
@@ -70,50 +71,29 @@ func usedBefore(dir string) (bool, error) {
 // claim binds a new data directory to the node's id and the retention of keys,
 // or refuses those of another: a vote belongs to the node that gave it, and a
 // replay comes to the same state only under the same retention.
-func claim(stable raft.StableStore, cfg Config, used bool) error {
-	owner, err := stable.Get(keyNodeID)
+func claim(stable *stableStore, cfg Config, used bool) error {
+	owner, known := stable.values[keyNodeID]
+	retention := stable.values[keyRetention]
 	switch {
-	case err != nil && !isMiss(err):
-		return fmt.Errorf("read node id: %w", err)
-	case err != nil && used:
+	case !known && used:
 		return fmt.Errorf("%w: %s does not know its node, so the votes that it gave are forgotten", ErrDataMissing, stableName)
-	case err == nil && !used && startedRaft(stable):
+	case !known:
+		return stable.put(map[string][]byte{keyNodeID: []byte(cfg.NodeID), keyRetention: []byte(cfg.Retention.String())})
+	case !used && startedRaft(stable):
 		return fmt.Errorf("%w: %s has a term, but there is no log", ErrDataMissing, stableName)
-	case err == nil && string(owner) != cfg.NodeID:
+	case string(owner) != cfg.NodeID:
 		return fmt.Errorf("%w: it belongs to %q, not to %q", ErrForeignData, owner, cfg.NodeID)
+	case string(retention) != cfg.Retention.String():
+		return fmt.Errorf("%w: the data directory was made with %s, not %s", ErrRetention, retention, cfg.Retention)
 	}
-	if err := claimRetention(stable, cfg); err != nil {
-		return err
-	}
-	if owner != nil {
-		return nil
-	}
-	// Last, as it is what makes the directory this node's.
-	return stable.Set(keyNodeID, []byte(cfg.NodeID))
+	return nil
 }
-
-// keyCurrentTerm is raft's own key for its term.
-var keyCurrentTerm = []byte("CurrentTerm")
 
 // startedRaft reports whether raft has ever run on stable. It has a term from its
 // bootstrap on, and the log was made before that.
-func startedRaft(stable raft.StableStore) bool {
-	term, err := stable.GetUint64(keyCurrentTerm)
+func startedRaft(stable *stableStore) bool {
+	term, err := stable.GetUint64([]byte(keyCurrentTerm))
 	return err == nil && term > 0
-}
-
-func claimRetention(stable raft.StableStore, cfg Config) error {
-	want := cfg.Retention.String()
-	kept, err := stable.Get(keyRetention)
-	switch {
-	case err != nil && isMiss(err):
-		return stable.Set(keyRetention, []byte(want))
-	case err != nil:
-		return fmt.Errorf("read retention: %w", err)
-	case string(kept) != want:
-		return fmt.Errorf("%w: the data directory was made with %s, not %s", ErrRetention, kept, want)
-	}
-	return nil
 }
 
 // checkReach refuses a log that does not lead on from the state. at is the last

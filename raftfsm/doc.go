@@ -1,5 +1,5 @@
 // Package raftfsm puts purser's state machine behind Raft. It assembles
-// hashicorp/raft over the wal, a vote store, a transport and a snapshot store,
+// hashicorp/raft over the wal, a stable store, a transport and a snapshot store,
 // and hardens each of the four at the interface where raft calls it.
 //
 // What it owns: the raft instance, its network transport, the stable store with

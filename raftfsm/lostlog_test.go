@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // A log's directory keeps its lock file when its segments are gone: that is a
@@ -38,14 +38,14 @@ func TestLogWithoutSegmentsIsMissing(t *testing.T) {
 // A stable store that knows its node and a term belongs to a node that ran: an
 // empty directory around it has lost everything else.
 func TestTermWithoutLogIsMissing(t *testing.T) {
-	stable := raft.NewInmemStore()
+	stable := openTestStable(t, vfs.NewMem())
 	cfg := Config{NodeID: "n1", Retention: time.Hour}
 	for range 2 { // the second one after a crash before the log was made
 		if err := claim(stable, cfg, false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := stable.SetUint64(keyCurrentTerm, 1); err != nil {
+	if err := stable.SetUint64([]byte(keyCurrentTerm), 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := claim(stable, cfg, false); !errors.Is(err, ErrDataMissing) {

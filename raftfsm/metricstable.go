@@ -76,13 +76,6 @@ func raftMetrics() []raftMetric {
 		timer("raft.snapshot.persist", "snapshot_persist_seconds", "Writing of a snapshot."),
 		timer("raft.snapshot.takeSnapshot", "snapshot_seconds", "A whole snapshot, truncation of the log included."),
 		timer("raft.compactLogs", "log_compaction_seconds", "Truncation of the log behind a snapshot."),
-
-		// Of the vote store; there only if its RunMetrics runs.
-		gauge("raft.boltdb.numFreePages", "vote_store_free_pages", "Free pages in the vote store."),
-		gauge("raft.boltdb.freePageBytes", "vote_store_free_bytes", "Bytes in free pages of the vote store."),
-		gauge("raft.boltdb.freelistBytes", "vote_store_freelist_bytes", "Size of the vote store's free list."),
-		counter("raft.boltdb.totalReadTxn", "vote_store_reads_total", "Read transactions of the vote store."),
-		counter("raft.boltdb.txstats.write", "vote_store_writes_total", "Page writes of the vote store."),
 	}
 }
 

@@ -11,8 +11,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	bolt "go.etcd.io/bbolt"
 
 	"purser/internal/store"
 	"purser/wal"
@@ -27,7 +25,7 @@ type Node struct {
 	fsm       *FSM
 	log       *wal.Log
 	guard     *guardedLog
-	stable    *raftboltdb.BoltStore
+	stable    *stableStore
 	snapshots *SnapshotStore
 	transport *Transport
 	metrics   *nodeMetrics
@@ -91,26 +89,15 @@ func (n *Node) openStorage() error {
 	if err != nil {
 		return err
 	}
-	n.stable, err = raftboltdb.New(raftboltdb.Options{
-		Path: filepath.Join(dir, stableName),
-		BoltOptions: &bolt.Options{
-			Timeout:        time.Second,
-			NoFreelistSync: true,
-			FreelistType:   bolt.FreelistMapType,
-		},
-		// Part of the file's format; every release must keep it as it is.
-		MsgpackUseNewTimeFormat: true,
-	})
+	n.stable, err = openStable(vfs.Default, dir, n.cfg.Fatal)
 	if err != nil {
-		return fmt.Errorf("open %s (is another process using it?): %w", filepath.Join(dir, stableName), err)
+		return err
 	}
 	if err := claim(n.stable, n.cfg, used); err != nil {
 		return err
 	}
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := syncPath(vfs.Default, d); err != nil {
-			return err
-		}
+	if err := syncPath(vfs.Default, filepath.Dir(dir)); err != nil {
+		return err
 	}
 	n.log, err = wal.Open(wal.Options{Dir: filepath.Join(dir, logName), Observe: n.metrics.append})
 	if err != nil {

@@ -18,10 +18,7 @@ const leaseTimeout = 500 * time.Millisecond
 // startRaft starts the transport and raft, with a cluster of this node alone if
 // there is none yet.
 func (n *Node) startRaft() error {
-	votes, err := newVoteStore(n.stable)
-	if err != nil {
-		return err
-	}
+	var err error
 	n.transport, err = NewTransport(TransportConfig{
 		BindAddr: n.cfg.RaftListen,
 		Logger:   n.logger.named("raft-net"),
@@ -30,7 +27,7 @@ func (n *Node) startRaft() error {
 		return err
 	}
 	cfg := n.raftConfig()
-	known, err := raft.HasExistingState(n.guard, votes, n.snapshots)
+	known, err := raft.HasExistingState(n.guard, n.stable, n.snapshots)
 	if err != nil {
 		return fmt.Errorf("read raft state: %w", err)
 	}
@@ -38,11 +35,11 @@ func (n *Node) startRaft() error {
 		members := raft.Configuration{Servers: []raft.Server{{
 			ID: cfg.LocalID, Address: n.transport.LocalAddr(),
 		}}}
-		if err := raft.BootstrapCluster(cfg, n.guard, votes, n.snapshots, n.transport, members); err != nil {
+		if err := raft.BootstrapCluster(cfg, n.guard, n.stable, n.snapshots, n.transport, members); err != nil {
 			return fmt.Errorf("bootstrap: %w", err)
 		}
 	}
-	n.raft, err = raft.NewRaft(cfg, n.fsm, n.guard, votes, n.snapshots, n.transport)
+	n.raft, err = raft.NewRaft(cfg, n.fsm, n.guard, n.stable, n.snapshots, n.transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

@@ -37,11 +37,10 @@ var alsoInTests = []string{"internal/ledger/ledgertest"}
 
 // confined lists the dependencies that only some packages may know.
 var confined = map[string][]string{
-	"github.com/hashicorp/raft":           {"raftfsm", "wal"},
-	"github.com/hashicorp/raft-boltdb/v2": {"raftfsm"},
-	"github.com/cockroachdb/pebble/v2":    {"internal/store"},
-	"github.com/valyala/fasthttp":         {"transport", "bench"},
-	"github.com/spf13/cobra":              {"cmd/purser"},
+	"github.com/hashicorp/raft":        {"raftfsm", "wal"},
+	"github.com/cockroachdb/pebble/v2": {"internal/store"},
+	"github.com/valyala/fasthttp":      {"transport", "bench"},
+	"github.com/spf13/cobra":           {"cmd/purser"},
 }
 
 func TestImportsPointDown(t *testing.T) {
