@@ -238,7 +238,7 @@ func (r *recovery) repair() error {
 			return err
 		}
 	}
-	if err := l.removeDead(); err != nil {
+	if err := l.remove(l.takeDead()); err != nil {
 		return err
 	}
 	return r.requestNext()

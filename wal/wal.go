@@ -36,6 +36,10 @@ type Log struct {
 	lock io.Closer
 	prep *preparer
 
+	// removing admits one DeleteRange, to whose end segments are removed one
+	// after another. It is taken before writeMu, and never by an append.
+	removing sync.Mutex
+
 	// writeMu admits one writer. It is held over writes and syncs and guards
 	// the fields up to mu.
 	writeMu sync.Mutex
@@ -90,17 +94,37 @@ func (l *Log) StoreLogs(logs []*raft.Log) error {
 // it leaves the log empty, the next entry may have any index. After ErrMiddle the
 // log is unchanged. After any other error it is unknown whether the entries are
 // removed, and the Log is poisoned.
+//
+// Appends wait only until the removal is on record. The files go after that,
+// beside them: to unlink a segment takes a file system milliseconds.
 func (l *Log) DeleteRange(min, max uint64) error {
+	l.removing.Lock()
+	defer l.removing.Unlock()
+	dead, err := l.cut(min, max)
+	if err != nil {
+		return err
+	}
+	if err := l.remove(dead); err != nil {
+		l.writeMu.Lock()
+		defer l.writeMu.Unlock()
+		return l.fail(err)
+	}
+	return nil
+}
+
+// cut records the removal of a range and returns the segments that nothing
+// needs any more.
+func (l *Log) cut(min, max uint64) (dead []*segment, err error) {
 	l.writeMu.Lock()
 	defer l.writeMu.Unlock()
 	if err := l.writable(); err != nil {
-		return err
+		return nil, err
 	}
 	first, last := l.bounds()
 	var h frameHeader
 	switch {
 	case min > max || last == 0 || max < first || min > last:
-		return nil
+		return nil, nil
 	case min <= first && max >= last:
 		h = frameHeader{kind: frameCutFront, index: last + 1}
 	case min <= first:
@@ -108,20 +132,19 @@ func (l *Log) DeleteRange(min, max uint64) error {
 	case max >= last:
 		h = frameHeader{kind: frameCutBack, index: min - 1}
 	default:
-		return fmt.Errorf("%w: [%d, %d] of [%d, %d]", ErrMiddle, min, max, first, last)
+		return nil, fmt.Errorf("%w: [%d, %d] of [%d, %d]", ErrMiddle, min, max, first, last)
 	}
 	if err := l.commit(h, nil, emptyFrameBytes); err != nil {
-		return err
+		return nil, err
 	}
-	if err := l.removeDead(); err != nil {
-		return l.fail(err)
-	}
-	return nil
+	return l.takeDead(), nil
 }
 
 // Close waits for an append or removal in progress, stops the goroutine that
 // makes segments and closes the files. Closing twice is allowed.
 func (l *Log) Close() error {
+	l.removing.Lock()
+	defer l.removing.Unlock()
 	l.writeMu.Lock()
 	defer l.writeMu.Unlock()
 	l.mu.Lock()
@@ -157,8 +180,11 @@ func (l *Log) writable() error {
 }
 
 // fail poisons the log and returns the error that all later writes return too.
+// The caller holds writeMu. What fails beside another failure is not the first.
 func (l *Log) fail(err error) error {
-	l.failed = fmt.Errorf("%w: %w", ErrPoisoned, err)
+	if l.failed == nil {
+		l.failed = fmt.Errorf("%w: %w", ErrPoisoned, err)
+	}
 	return l.failed
 }
 
@@ -277,15 +303,21 @@ func (l *Log) begin(s *segment) error {
 	return nil
 }
 
-// removeDead deletes the segments that precede the first live entry, each
-// durably before the next, so that what remains never has a hole.
-func (l *Log) removeDead() error {
+// takeDead takes the segments that precede the first live entry out of the
+// index: no reader comes to them any more.
+func (l *Log) takeDead() []*segment {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	n := l.index.dead()
-	gone := slices.Clone(l.index.segs[:n])
+	dead := slices.Clone(l.index.segs[:n])
 	l.index.segs = slices.Delete(l.index.segs, 0, n)
-	l.mu.Unlock()
-	for i, s := range gone {
+	return dead
+}
+
+// remove deletes the files of dead segments, oldest first and each durably before
+// the next, so that what remains never has a hole.
+func (l *Log) remove(dead []*segment) error {
+	for i, s := range dead {
 		err := s.file.Close()
 		if err == nil {
 			err = l.opts.FS.Remove(l.opts.FS.PathJoin(l.opts.Dir, segmentName(s.number)))
@@ -295,7 +327,7 @@ func (l *Log) removeDead() error {
 		}
 		if err != nil {
 			err = fmt.Errorf("remove segment %d: %w", s.number, err)
-			for _, rest := range gone[i+1:] {
+			for _, rest := range dead[i+1:] {
 				err = errors.Join(err, rest.file.Close())
 			}
 			return err
