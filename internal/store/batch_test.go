@@ -32,9 +32,16 @@ func TestRecordReturnsWhatWasAdded(t *testing.T) {
 	if err := b.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	got, index, ok, err := s.RecordIndex(1)
-	if err != nil || !ok || index != 5 {
+	j, err := s.openJournal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, ok, err := j.record(1)
+	if index := j.cur.index; err != nil || !ok || index != 5 {
 		t.Fatalf("index %d, ok %v, error %v", index, ok, err)
+	}
+	if j.close(&err); err != nil {
+		t.Fatal(err)
 	}
 	if diff := cmp.Diff(&rec, got); diff != "" {
 		t.Error(diff)

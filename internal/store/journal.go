@@ -112,17 +112,6 @@ func (s *Store) Record(seq uint64) (rec *ledger.Record, ok bool, err error) {
 	return j.record(seq)
 }
 
-// RecordIndex is Record with the index of the log entry that executed it.
-func (s *Store) RecordIndex(seq uint64) (rec *ledger.Record, index uint64, ok bool, err error) {
-	j, err := s.openJournal()
-	if err != nil {
-		return nil, 0, false, err
-	}
-	defer j.close(&err)
-	rec, ok, err = j.record(seq)
-	return rec, j.cur.index, ok, err
-}
-
 // errScanEnd ends a scan that has passed its last row.
 var errScanEnd = errors.New("end of scan")
 

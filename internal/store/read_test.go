@@ -52,24 +52,6 @@ func TestEveryRecordIsFoundAgain(t *testing.T) {
 	}
 }
 
-func TestRecordTellsItsLogIndex(t *testing.T) {
-	s, m := openMem(t), newModel()
-	index := map[uint64]uint64{}
-	rng := rand.New(rand.NewPCG(2, 0))
-	for range 40 {
-		first := m.next()
-		m.commit(t, s, m.random(rng, rng.IntN(100))...)
-		for seq := first; seq < m.next(); seq++ {
-			index[seq] = m.index
-		}
-	}
-	for seq, want := range index {
-		if _, got, ok, err := s.RecordIndex(seq); !ok || err != nil || got != want {
-			t.Fatalf("row %d: index %d, ok %v, error %v; want %d", seq, got, ok, err, want)
-		}
-	}
-}
-
 // The payment as it was at every moment of the log, with later rows present.
 func TestPaymentIgnoresTheFuture(t *testing.T) {
 	s, m := filled(t, 3, 20, 14)
