@@ -1,0 +1,149 @@
+package store
+
+import (
+	"errors"
+	"slices"
+	"testing"
+)
+
+// Rows outside the bounds of a run are no candidates: they may be from the
+// future of a replay.
+func TestKeysIgnoreRowsOfAnEarlierLife(t *testing.T) {
+	rows := newMemRows()
+	k := openTestKeys(t, rows, KeyOptions{RunKeys: 2}, nil)
+	insertKey(t, k, 7, 10, 1)
+	insertKey(t, k, 7, 12, 2)
+	settle(t, k)
+	for _, seq := range []uint64{9, 13} {
+		rows.rows[string(appendKeyRow(nil, 1, 7, seq))] = ""
+	}
+	if got := candidatesOf(t, k, 7); !slices.Equal(got, []uint64{12, 10}) {
+		t.Errorf("candidates %v, want those of the run", got)
+	}
+	again := openTestKeys(t, rows, KeyOptions{}, k.Meta())
+	await(t, again)
+	if got := candidatesOf(t, again, 7); !slices.Equal(got, []uint64{12, 10}) {
+		t.Errorf("candidates %v after a restart, want those of the run", got)
+	}
+}
+
+// A group takes runs while it has room, and the number of groups grows with the
+// logarithm of that of the keys.
+func TestKeysGroupRuns(t *testing.T) {
+	const runKeys = 64
+	rows := newMemRows()
+	k := openTestKeys(t, rows, KeyOptions{RunKeys: runKeys}, nil)
+	seq := uint64(0)
+	for range 50 * runKeys {
+		seq++
+		insertKey(t, k, spread(seq), seq, 1)
+	}
+	settle(t, k)
+	check := func(k *Keys) {
+		t.Helper()
+		runs := 0
+		for _, g := range k.groups {
+			keys := 0
+			for _, r := range g.runs {
+				keys += int(r.keys)
+				runs++
+			}
+			if keys > len(g.filter)*keysPerWord {
+				t.Errorf("%d keys in a filter for %d", keys, len(g.filter)*keysPerWord)
+			}
+		}
+		if runs != 50 || len(k.groups) != 5 || len(k.loose) != 0 {
+			t.Errorf("%d runs in %d groups, %d in none; want 50, 5, 0", runs, len(k.groups), len(k.loose))
+		}
+	}
+	check(k)
+	again := openTestKeys(t, rows, KeyOptions{RunKeys: runKeys}, k.Meta())
+	if len(again.loose) != 50 {
+		t.Errorf("%d runs in no group after a restart, want 50", len(again.loose))
+	}
+	await(t, again)
+	if n := len(again.groups); n > 5 {
+		t.Errorf("%d groups after a restart", n)
+	}
+}
+
+func TestKeysReportALookupThatFails(t *testing.T) {
+	rows := newMemRows()
+	k := openTestKeys(t, rows, KeyOptions{RunKeys: 2}, nil)
+	insertKey(t, k, 1, 1, 1)
+	settle(t, k)
+	fault := errors.New("disk on fire")
+	rows.setFail(fault)
+	if got, err := k.Find(1, []uint64{5}); !errors.Is(err, fault) || !slices.Equal(got, []uint64{5}) {
+		t.Errorf("Find returned %v, %v", got, err)
+	}
+	rows.setFail(nil)
+}
+
+// A filter that is not whole refuses to open: with it, keys would be missed.
+func TestKeysRefuseADamagedFilter(t *testing.T) {
+	rows := newMemRows()
+	k := openTestKeys(t, rows, KeyOptions{RunKeys: 1 << 20}, nil)
+	const keys = filterChunkWords*64/blockBitsPerKey + 1000 // two chunks
+	for seq := range uint64(keys) {
+		insertKey(t, k, spread(seq), seq+1, 1)
+	}
+	settle(t, k)
+	meta := k.Meta()
+	first, second := string(appendFilterRow(nil, 1, 0)), string(appendFilterRow(nil, 1, 1))
+	if len(rows.rows[second]) == 0 {
+		t.Fatal("the filter is not in two chunks")
+	}
+	flip := func(chunk string, at int) func(map[string]string) {
+		return func(r map[string]string) {
+			value := []byte(r[chunk])
+			value[at] ^= 1
+			r[chunk] = string(value)
+		}
+	}
+	for name, damage := range map[string]func(map[string]string){
+		"first missing":  func(r map[string]string) { delete(r, first) },
+		"second missing": func(r map[string]string) { delete(r, second) },
+		"all missing":    func(r map[string]string) { delete(r, first); delete(r, second) },
+		"swapped":        func(r map[string]string) { r[first], r[second] = r[second], r[first] },
+		"short":          func(r map[string]string) { r[second] = r[second][:len(r[second])-8] },
+		"long":           func(r map[string]string) { r[second] += "12345678" },
+		"empty":          func(r map[string]string) { r[first] = "" },
+		"one more":       func(r map[string]string) { r[string(appendFilterRow(nil, 1, 2))] = r[second] },
+		"version":        flip(first, 0),
+		"checksum":       flip(second, 5),
+		"bit":            flip(first, 1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			damaged := newMemRows()
+			for key, value := range rows.rows {
+				damaged.rows[key] = value
+			}
+			damage(damaged.rows)
+			var corruption *CorruptionError
+			if _, err := openKeys(damaged, noScan, KeyOptions{}, meta, 1<<60); !errors.As(err, &corruption) {
+				t.Errorf("opened with %v", err)
+			}
+		})
+	}
+	t.Run("row missing", func(t *testing.T) {
+		damaged := newMemRows()
+		for key, value := range rows.rows {
+			damaged.rows[key] = value
+		}
+		delete(damaged.rows, string(appendKeyRow(nil, 1, spread(5), 6)))
+		k, err := openKeys(damaged, noScan, KeyOptions{}, meta, 1<<60)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.Begin()
+		k.take(<-k.sealer.done)
+		var corruption *CorruptionError
+		if err := k.End(); !errors.As(err, &corruption) {
+			t.Errorf("End returned %v", err)
+		}
+		if err := k.Close(); !errors.As(err, &corruption) {
+			t.Errorf("Close returned %v", err)
+		}
+	})
+}
