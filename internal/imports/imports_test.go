@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"internal/ledger/ledgertest": {"internal/ledger"},
 	"internal/store":             {"internal/ledger"},
 	"internal/imports":           {},
+	"internal/nodetls":           {},
 	"wal":                        {},
 	"shard":                      {"internal/ledger"},
 	"engine":                     {"internal/ledger"},
