@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/store":             {"internal/ledger"},
 	"internal/imports":           {},
 	"internal/nodetls":           {},
+	"internal/peer":              {"internal/nodetls"},
 	"wal":                        {},
 	"shard":                      {"internal/ledger"},
 	"engine":                     {"internal/ledger"},
@@ -38,7 +39,7 @@ var alsoInTests = []string{"internal/ledger/ledgertest"}
 
 // confined lists the dependencies that only some packages may know.
 var confined = map[string][]string{
-	"github.com/hashicorp/raft":        {"raftfsm", "wal"},
+	"github.com/hashicorp/raft":        {"raftfsm", "wal", "internal/peer"},
 	"github.com/cockroachdb/pebble/v2": {"internal/store"},
 	"github.com/valyala/fasthttp":      {"transport", "bench"},
 	"github.com/spf13/cobra":           {"cmd/purser"},

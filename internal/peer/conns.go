@@ -1,0 +1,72 @@
+package peer
+
+import (
+	"errors"
+	"net"
+	"sync"
+)
+
+// How many connections may be open at once. A node whose peers all behave stays
+// far below; the bounds keep one that does not from taking all memory.
+const (
+	// A handshake costs a goroutine and some 20 KiB, for ArrivalTimeout at most.
+	maxArriving = 256
+	// raft holds a buffer of 256 KiB per connection: 32 MiB in all. It keeps fewer
+	// than ten to each peer. Those of a peer that vanished end by TCP keepalive.
+	maxRaft = 128
+	// A call holds a request and a response of up to maxFrame each: 128 MiB in all.
+	maxControl = 64
+)
+
+var errTooMany = errors.New("too many connections")
+
+// connSet is a bounded set of open connections that can be closed together. It
+// holds TCP connections: to close one below its TLS never waits for the peer.
+type connSet struct {
+	most int
+
+	mu     sync.Mutex
+	closed bool
+	open   map[net.Conn]struct{}
+}
+
+func newConnSet(most int) *connSet {
+	return &connSet{most: most, open: map[net.Conn]struct{}{}}
+}
+
+// add takes in a connection. Errors: errTooMany, net.ErrClosed.
+func (s *connSet) add(c net.Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return net.ErrClosed
+	}
+	if len(s.open) == s.most {
+		return errTooMany
+	}
+	s.open[c] = struct{}{}
+	return nil
+}
+
+// remove forgets a connection, if it is there, without closing it.
+func (s *connSet) remove(c net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+}
+
+// close closes all connections and lets no more in.
+func (s *connSet) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.open {
+		_ = c.Close() // whoever uses it gets the error
+	}
+}
+
+func (s *connSet) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
