@@ -83,6 +83,11 @@ var refusalCases = []refusalCase{
 		s.post("/v1/payments", "spend", `{"source":"bob","amount":"10","currency":"USD"}`)
 	}, onPayment("refund", "")},
 	{codeNotFound, "", nil, request("GET", "/v2/accounts", "")},
+	{codeNotFound, "", nil, request("GET", "/v1/accounts/", "")},
+	{codeNotFound, "", nil, request("PUT", "/v1/accounts/", `{"currency":"USD"}`)},
+	{codeNotFound, "", nil, request("PATCH", "/v1/accounts/", `{"status":"frozen"}`)},
+	{codeNotFound, "", nil, request("GET", "/v1/payments/", "")},
+	{codeNotFound, "", nil, request("GET", "/v1/idempotency-keys/", "")},
 	{codeAccountNotFound, "source", nil, pay(`"source":"nobody","amount":"1","currency":"USD"`)},
 	{codeAccountNotFound, "destination", nil, pay(`"source":"alice","destination":"nobody","amount":"1","currency":"USD"`)},
 	{codeAccountNotFound, "id", nil, request("GET", "/v1/accounts/nobody", "")},

@@ -21,7 +21,8 @@ func TestResolve(t *testing.T) {
 		part string
 	}{
 		"/v1/accounts":               {resAccounts, ""},
-		"/v1/accounts/":              {resAccount, ""},
+		"/v1/accounts/":              {noResource, ""},
+		"/v1/accounts//entries":      {noResource, ""},
 		"/v1/accounts/a":             {resAccount, "a"},
 		"/v1/accounts/a%2Fb":         {resAccount, "a%2Fb"},
 		"/v1/accounts/a/":            {noResource, ""},
@@ -30,6 +31,8 @@ func TestResolve(t *testing.T) {
 		"/v1/accounts/a/b/entries":   {noResource, ""},
 		"/v1/accounts/entries":       {resAccount, "entries"},
 		"/v1/payments":               {resPayments, ""},
+		"/v1/payments/":              {noResource, ""},
+		"/v1/payments//capture":      {noResource, ""},
 		"/v1/payments/batch":         {resBatch, ""},
 		"/v1/payments/batch/capture": {resCapture, "batch"},
 		"/v1/payments/p":             {resPayment, "p"},
@@ -39,6 +42,7 @@ func TestResolve(t *testing.T) {
 		"/v1/payments/p/refund/x":    {noResource, ""},
 		"/v1/idempotency-keys/k":     {resKey, "k"},
 		"/v1/idempotency-keys":       {noResource, ""},
+		"/v1/idempotency-keys/":      {noResource, ""},
 		"/v1/idempotency-keys/k/x":   {noResource, ""},
 		"/v1":                        {noResource, ""},
 		"/v1/":                       {noResource, ""},

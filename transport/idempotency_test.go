@@ -117,7 +117,7 @@ func TestKeyLookup(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	s.wantProblem(s.do("GET", "/v1/idempotency-keys/a%20b", ""), codeKeyInvalid, "key")
-	s.wantProblem(s.do("GET", "/v1/idempotency-keys/", ""), codeKeyInvalid, "key")
+	s.wantProblem(s.do("GET", "/v1/idempotency-keys/%22%22", ""), codeKeyInvalid, "key")
 	malformed, _ := s.raw("GET /v1/idempotency-keys/a%2 HTTP/1.1\r\nHost: purser\r\n\r\n")
 	s.wantProblem(malformed, codeInvalidRequest, "key")
 }

@@ -135,7 +135,7 @@ func dropOrigin(target []byte) []byte {
 }
 
 // resolve returns what path names, and the part of it that stands for {id} or
-// {key}, still percent-encoded. A part may be empty.
+// {key}, still percent-encoded. A path in which that part is empty names nothing.
 func resolve(path []byte) (resource, []byte) {
 	collection, rest := cutSegment(path, "/v1/")
 	switch string(collection) {
@@ -144,7 +144,7 @@ func resolve(path []byte) (resource, []byte) {
 	case "payments":
 		return resolvePayment(rest)
 	case "idempotency-keys":
-		if key, more := cutSegment(rest, "/"); key != nil && more == nil {
+		if key, more := cutSegment(rest, "/"); len(key) > 0 && more == nil {
 			return resKey, key
 		}
 	}
@@ -157,6 +157,7 @@ func resolveAccount(rest []byte) (resource, []byte) {
 	}
 	id, more := cutSegment(rest, "/")
 	switch {
+	case len(id) == 0:
 	case more == nil:
 		return resAccount, id
 	case string(more) == "/entries":
@@ -171,6 +172,7 @@ func resolvePayment(rest []byte) (resource, []byte) {
 	}
 	id, more := cutSegment(rest, "/")
 	switch {
+	case len(id) == 0:
 	case more == nil && string(id) == "batch":
 		return resBatch, nil
 	case more == nil:
