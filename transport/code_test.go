@@ -64,6 +64,7 @@ func broken(err error) func(*site) { return func(s *site) { s.book.breakWith(err
 var refusalCases = []refusalCase{
 	{codeInvalidJSON, "", nil, pay(`"source":`)},
 	{codeInvalidRequest, "amount", nil, pay(`"source":"alice","amount":"-1","currency":"USD"`)},
+	{codeInvalidRequest, "", nil, request("PUT", "/v1/accounts/dave", `["currency"]`)},
 	{codeInvalidRequest, "id", nil, request("PUT", "/v1/accounts/world:USD", `{"currency":"USD"}`)},
 	{codeInvalidRequest, "id", nil, request("PATCH", "/v1/accounts/world:USD", `{"status":"frozen"}`)},
 	{codeInvalidRequest, "id", nil, request("PUT", "/v1/accounts/-alice", `{"currency":"USD"}`)},
@@ -71,6 +72,7 @@ var refusalCases = []refusalCase{
 	{codeInvalidRequest, "limit", nil, request("GET", "/v1/accounts?limit=501", "")},
 	{codeInvalidRequest, "If-Match", nil, request("PATCH", "/v1/accounts/alice", `{}`, "If-Match", "7")},
 	{codeUnknownField, "colour", nil, pay(aliceToBob + `,"colour":"red"`)},
+	{codeUnknownField, "", nil, pay(aliceToBob + `,"":"red"`)},
 	{codeKeyMissing, "Idempotency-Key", nil, request("POST", "/v1/payments", "{"+aliceToBob+"}")},
 	{codeKeyInvalid, "Idempotency-Key", nil, request("POST", "/v1/payments", "{"+aliceToBob+"}", "Idempotency-Key", "a b")},
 	{codeUnauthenticated, "", nil, request("GET", "/v1/accounts", "")},

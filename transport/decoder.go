@@ -10,7 +10,7 @@ import (
 const maxDepth = 16
 
 // fault is why a request is refused before it becomes a command. param names the
-// field and may alias the request.
+// field, is empty where it is about none, and may alias the request.
 type fault struct {
 	code   code
 	param  []byte

@@ -11,7 +11,7 @@ func appendFault(dst []byte, f fault, requestID []byte) []byte {
 	dst = append(dst, problemHeads[f.code]...)
 	dst = appendEscaped(dst, []byte(f.detail))
 	dst = append(dst, '"')
-	if f.param != nil {
+	if len(f.param) > 0 {
 		dst = append(dst, `,"param":`...)
 		dst = appendText(dst, f.param)
 	}

@@ -162,7 +162,7 @@ func (s *site) fund(id, posted string) {
 	}
 }
 
-// want fails unless a is a problem of that code and param, in the API's form.
+// wantProblem fails unless a is a problem of that code and param, in the API's form.
 func (s *site) wantProblem(a answer, c code, param string) {
 	s.t.Helper()
 	m := meanings[c]
@@ -170,8 +170,8 @@ func (s *site) wantProblem(a answer, c code, param string) {
 		s.t.Errorf("status %d, code %s, want %d %s\n%s", a.status, a.str("code"), m.status, m.name, a.body)
 		return
 	}
-	if got, _ := a.fields["param"].(string); got != param {
-		s.t.Errorf("%s: param %q, want %q\n%s", m.name, got, param, a.body)
+	if got, present := a.fields["param"]; present != (param != "") || present && got != param {
+		s.t.Errorf("%s: param %v, want %q, and none if that is empty\n%s", m.name, got, param, a.body)
 	}
 	if a.header.Get("Content-Type") != "application/problem+json" {
 		s.t.Errorf("%s: content type %q", m.name, a.header.Get("Content-Type"))
