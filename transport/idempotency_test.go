@@ -122,6 +122,42 @@ func TestKeyLookup(t *testing.T) {
 	s.wantProblem(malformed, codeInvalidRequest, "key")
 }
 
+// TestQuotedKeyIsTheSameKey: bare or as a string of RFC 8941, a key is one key in
+// the header, in an item of a batch and in the path.
+func TestQuotedKeyIsTheSameKey(t *testing.T) {
+	s := newSite(t)
+	s.fund("alice", "100")
+	fields := `"source":"alice","amount":"1","currency":"USD"`
+	first := s.post("/v1/payments", `a"b\c`, `{`+fields+`}`)
+	if first.status != 201 {
+		t.Fatalf("%d %s", first.status, first.body)
+	}
+	for name, again := range map[string]answer{
+		"bare header":   s.post("/v1/payments", `a"b\c`, `{`+fields+`}`),
+		"quoted header": s.post("/v1/payments", `"a\"b\\c"`, `{`+fields+`}`),
+	} {
+		if again.body != first.body || again.header.Get("Idempotent-Replayed") != "true" {
+			t.Errorf("%s: %d %s", name, again.status, again.body)
+		}
+	}
+	_, results := s.batch(`{"payments":[{"idempotency_key":"a\"b\\c",` + fields + `},{"idempotency_key":"\"a\\\"b\\\\c\"",` + fields + `}]}`)
+	for i, r := range results {
+		if !r.Replayed || string(r.Payment) != first.body {
+			t.Errorf("item %d of a batch: %+v %s", i, r, r.Error)
+		}
+	}
+	for _, path := range []string{"a%22b%5Cc", "%22a%5C%22b%5C%5Cc%22"} {
+		if a := s.do("GET", "/v1/idempotency-keys/"+path, ""); a.status != 200 || !strings.Contains(a.body, `"body":`+first.body) {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	_, results = s.batch(`{"payments":[{"idempotency_key":"\"open",` + fields + `}]}`)
+	if results[0].Status != 400 || !strings.Contains(string(results[0].Error), `"idempotency_key_invalid"`) {
+		t.Errorf("a quote that does not end: %+v %s", results[0], results[0].Error)
+	}
+	s.wantProblem(s.do("GET", "/v1/idempotency-keys/%22open", ""), codeKeyInvalid, "key")
+}
+
 // TestRefusedRequestsLeaveTheKeyFree: what was not executed is not remembered.
 func TestRefusedRequestsLeaveTheKeyFree(t *testing.T) {
 	s := newSite(t)
