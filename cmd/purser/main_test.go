@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -19,4 +20,45 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// TestExitCodes: what is wrong with the command line is told apart from what
+// fails, before anything is opened or asked.
+func TestExitCodes(t *testing.T) {
+	const nowhere = "--admin=http://127.0.0.1:1" // a reserved port: nobody listens
+	for args, want := range map[string]int{
+		"version":                          0,
+		"status --help":                    0,
+		"status " + nowhere:                exitFailed,
+		"snapshot list " + nowhere:         exitFailed,
+		"snapshot save " + nowhere:         exitFailed,
+		"verify " + nowhere:                exitFailed,
+		"nonsense":                         exitUsage,
+		"--nonsense":                       exitUsage,
+		"version extra":                    exitUsage,
+		"version --nonsense":               exitUsage,
+		"status extra":                     exitUsage,
+		"status --admin=::":                exitUsage,
+		"status -o yaml " + nowhere:        exitUsage,
+		"snapshot nonsense":                exitUsage,
+		"snapshot list extra":              exitUsage,
+		"snapshot save one two":            exitUsage,
+		"snapshot save -o yaml " + nowhere: exitUsage,
+		"verify extra":                     exitUsage,
+		"verify --deep=perhaps":            exitUsage,
+		"bench nonsense":                   exitUsage,
+		"bench run --batch=many":           exitUsage,
+		"server extra":                     exitUsage,
+		"server --shards=0":                exitUsage,
+		"server --shards=1025":             exitUsage,
+		"server --shards=few":              exitUsage,
+		"server --max-batch=10001":         exitUsage,
+		"server --idempotency-retention=1": exitUsage,
+		"server --api-listen=0.0.0.0:0":    exitUsage,
+		"dev --no-such-flag":               exitUsage,
+	} {
+		if got := run(t.Context(), strings.Fields(args)); got != want {
+			t.Errorf("purser %s: exit code %d, want %d", args, got, want)
+		}
+	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"purser/engine"
 	"purser/raftfsm"
+	"purser/shard"
 	"purser/transport"
 )
 
@@ -32,9 +33,6 @@ type serverConfig struct {
 	minFree                            uint64
 	allowUnauthenticated, logDebug     bool
 }
-
-// maxShards is the most goroutines that can own accounts.
-const maxShards = 1024
 
 func (c *serverConfig) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
@@ -94,8 +92,8 @@ func (c *serverConfig) validate() error {
 			faults = append(faults, fmt.Errorf("%w (--allow-unauthenticated-remote)", err))
 		}
 	}
-	if c.shards < 1 || c.shards > maxShards {
-		faults = append(faults, fmt.Errorf("--shards %d is not in 1..%d", c.shards, maxShards))
+	if c.shards < 1 || c.shards > shard.MaxShards {
+		faults = append(faults, fmt.Errorf("--shards %d is not in 1..%d", c.shards, shard.MaxShards))
 	}
 	if c.maxBatch < 1 || c.maxBatch > 10_000 {
 		faults = append(faults, fmt.Errorf("--max-batch %d is not in 1..10000", c.maxBatch))

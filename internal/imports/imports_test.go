@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"transport":                  {"internal/ledger"},
 	"raftfsm":                    {"internal/ledger", "internal/store", "shard", "wal"},
 	"bench":                      {},
-	"cmd/purser":                 {"bench", "engine", "internal/ledger", "raftfsm", "transport"},
+	"cmd/purser":                 {"bench", "engine", "internal/ledger", "raftfsm", "shard", "transport"},
 }
 
 // alsoInTests lists what only the tests of a package may import besides.
