@@ -17,6 +17,7 @@ import (
 // AdminOptions configures an Admin. Everything but Logger is required.
 type AdminOptions struct {
 	Node       Node
+	Health     Health
 	Snapshots  Snapshots
 	Membership Membership
 	Verifier   Verifier
@@ -34,6 +35,7 @@ func (o AdminOptions) Validate() error {
 		}
 	}
 	check(o.Node != nil, "a Node is required")
+	check(o.Health != nil, "a Health is required")
 	check(o.Snapshots != nil, "Snapshots is required")
 	check(o.Membership != nil, "a Membership is required")
 	check(o.Verifier != nil, "a Verifier is required")

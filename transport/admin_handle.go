@@ -8,51 +8,12 @@ import (
 	"strings"
 )
 
-func (a *Admin) livez(w http.ResponseWriter, _ *http.Request) error {
-	if err := a.opts.Node.Live(); err != nil {
-		return &adminFault{adminNotLive, err.Error(), nil}
-	}
-	return answerJSON(w, 200, map[string]any{"live": true})
-}
-
-func (a *Admin) readyz(w http.ResponseWriter, r *http.Request) error {
-	err := a.opts.Node.Ready()
-	if err == nil {
-		return answerJSON(w, 200, map[string]any{"ready": true})
-	}
-	f := &adminFault{adminNotReady, err.Error(), nil}
-	if r.URL.Query().Has("verbose") {
-		f.members = map[string]any{"ready": false, "reasons": reasons(err)}
-	}
-	return f
-}
-
-// reasons are the texts of the errors that err joins.
-func reasons(err error) []string {
-	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
-		return []string{err.Error()}
-	}
-	var texts []string
-	for _, e := range joined.Unwrap() {
-		texts = append(texts, reasons(e)...)
-	}
-	return texts
-}
-
-func (a *Admin) status(w http.ResponseWriter, _ *http.Request) error {
-	s := a.opts.Node.Status()
-	if s.Members == nil {
-		s.Members = []Member{}
-	}
-	return answerJSON(w, 200, s)
-}
-
 func (a *Admin) takeSnapshot(w http.ResponseWriter, r *http.Request) error {
 	info, err := a.opts.Snapshots.Take(r.Context())
 	if err != nil {
 		return err
 	}
+	reflects(w, info.Index)
 	return answerJSON(w, 201, info)
 }
 
@@ -99,6 +60,7 @@ func (a *Admin) verify(w http.ResponseWriter, r *http.Request) error {
 	if report.Currencies == nil {
 		report.Currencies = map[string]CurrencyTotal{}
 	}
+	reflects(w, report.Index)
 	return answerJSON(w, 200, report)
 }
 

@@ -9,12 +9,18 @@ import (
 	"purser/internal/ledger"
 )
 
-// Node tells how the process is doing.
+// Node tells where the node stands.
 type Node interface {
 	Status() Status
-	// Ready returns nil when the node can serve clients, and otherwise the reasons
-	// why not, joined with errors.Join when there are several.
-	Ready() error
+	// Applied is the index of the last log entry that the node's state reflects.
+	Applied() uint64
+}
+
+// Health tells how the process is doing.
+type Health interface {
+	// Checks returns what makes the node ready to serve clients, each condition
+	// with its outcome, in an order that does not change.
+	Checks() []Check
 	// Live returns an error only when a restart of the process would help.
 	Live() error
 }
@@ -40,8 +46,10 @@ type Membership interface {
 	RemoveMember(ctx context.Context, id string) error
 }
 
-// Verifier checks the books: the sum of every currency, and with deep also what
-// the journal says about every account.
+// Verifier checks the books: that the accounts of every currency add up to what
+// the journal's running totals say and, with the outside, to 0. With deep it
+// reads the whole journal, and checks posted, held and version of every account
+// against its rows.
 type Verifier interface {
 	Verify(ctx context.Context, deep bool) (VerifyReport, error)
 }
@@ -59,6 +67,15 @@ func (e *NotLeaderError) Error() string {
 		return "this node does not lead and knows no leader"
 	}
 	return "this node does not lead; " + e.Leader + " does"
+}
+
+// Check is one condition of a node's readiness.
+type Check struct {
+	Name string // a word, the same in every outcome
+	Err  error  // why it does not hold, nil when it does
+	// Minor says that the node serves without it, perhaps not everything: it is
+	// listed, and does not make the node unready.
+	Minor bool
 }
 
 // Status is what GET /admin/v1/status answers.

@@ -45,6 +45,7 @@ func (a *Admin) route(m methods) http.Handler {
 			id = string(a.ids.append(nil))
 		}
 		w.Header().Set("X-Request-Id", id)
+		reflects(w, a.opts.Node.Applied())
 		if err := crossOrigin.Check(r); err != nil {
 			a.refuse(w, id, &adminFault{meanings[codeForbidden], err.Error(), nil})
 			return
@@ -85,11 +86,8 @@ func (a *Admin) refuse(w http.ResponseWriter, id string, err error) {
 		"detail": f.detail, "retryable": m.retryable, "request_id": id,
 	}
 	maps.Copy(problem, f.members)
-	w.Header().Set("Content-Type", string(typeProblem))
-	w.Header().Set("Cache-Control", "no-store")
-	if m.retryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(m.retryAfter))
-	}
+	head(w, string(typeProblem))
+	retryAfter(w, m)
 	w.WriteHeader(m.status)
 	json.NewEncoder(w).Encode(problem) // an error is the connection's: there is nobody to tell
 }
@@ -119,9 +117,26 @@ func answerJSON(w http.ResponseWriter, status int, v any) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", string(typeJSON))
-	w.Header().Set("Cache-Control", "no-store")
+	head(w, string(typeJSON))
 	w.WriteHeader(status)
 	w.Write(append(body, '\n')) // an error is the connection's: there is nobody to tell
 	return nil
+}
+
+// reflects records the log index that the response reflects: at first what is
+// applied when the request comes, later what the handler knows better.
+func reflects(w http.ResponseWriter, index uint64) {
+	w.Header().Set("Purser-Index", strconv.FormatUint(index, 10))
+}
+
+// head says what follows, which holds for this moment alone.
+func head(w http.ResponseWriter, contentType string) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Cache-Control", "no-store")
+}
+
+func retryAfter(w http.ResponseWriter, m meaning) {
+	if m.retryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(m.retryAfter))
+	}
 }

@@ -22,7 +22,7 @@ import (
 // cluster stands for a node behind the admin listener.
 type cluster struct {
 	status   Status
-	ready    error
+	checks   []Check
 	live     error
 	list     []SnapshotInfo
 	contents map[string]io.ReadCloser
@@ -31,9 +31,10 @@ type cluster struct {
 	err      error
 }
 
-func (c *cluster) Status() Status { return c.status }
-func (c *cluster) Ready() error   { return c.ready }
-func (c *cluster) Live() error    { return c.live }
+func (c *cluster) Status() Status  { return c.status }
+func (c *cluster) Applied() uint64 { return 9 }
+func (c *cluster) Checks() []Check { return c.checks }
+func (c *cluster) Live() error     { return c.live }
 
 func (c *cluster) Take(context.Context) (SnapshotInfo, error) {
 	if c.err != nil {
@@ -76,7 +77,7 @@ func newAdminSite(t *testing.T) (*site, *cluster) {
 	c := &cluster{}
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "purser_test_total", Help: "For the test."}))
-	a, err := NewAdmin(AdminOptions{Node: c, Snapshots: c, Membership: c, Verifier: c, Gatherer: reg, Logger: slog.New(slog.DiscardHandler)})
+	a, err := NewAdmin(AdminOptions{Node: c, Health: c, Snapshots: c, Membership: c, Verifier: c, Gatherer: reg, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,11 +91,7 @@ type redirect struct{ to *httptest.Server }
 
 func (r redirect) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.URL.Host = strings.TrimPrefix(r.to.URL, "http://")
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if resp != nil {
-		resp.Header.Set("Purser-Index", "-") // of the public API only
-	}
-	return resp, err
+	return http.DefaultTransport.RoundTrip(req)
 }
 
 func (s *site) wantAdminProblem(a answer, m meaning) {
@@ -105,29 +102,90 @@ func (s *site) wantAdminProblem(a answer, m meaning) {
 	}
 }
 
+// text asks for what is not JSON, and returns the response with its body.
+func (s *site) text(path string) (*http.Response, string) {
+	s.t.Helper()
+	resp, err := s.client.Get("http://purser" + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp, string(body)
+}
+
 func TestAdminHealth(t *testing.T) {
 	s, c := newAdminSite(t)
-	for _, path := range []string{"/livez", "/readyz", "/readyz?verbose"} {
+	for _, path := range []string{"/livez", "/readyz"} {
 		if a := s.do("GET", path, ""); a.status != 200 {
 			t.Errorf("%s: %d %s", path, a.status, a.body)
 		}
 	}
-	c.ready = errors.Join(ledger.ErrNoLeader, errors.Join(errors.New("lagging by 9 entries"), ledger.ErrDraining))
+	c.checks = []Check{{Name: "leader", Err: ledger.ErrNoLeader}, {Name: "draining", Err: ledger.ErrDraining}, {Name: "fine"}}
 	a := s.do("GET", "/readyz", "")
 	s.wantAdminProblem(a, adminNotReady)
-	if a.fields["reasons"] != nil {
-		t.Errorf("reasons without verbose: %s", a.body)
-	}
-	a = s.do("GET", "/readyz?verbose", "")
-	s.wantAdminProblem(a, adminNotReady)
-	if got := a.str("reasons"); got != `["`+ledger.ErrNoLeader.Error()+`","lagging by 9 entries","`+ledger.ErrDraining.Error()+`"]` {
-		t.Errorf("reasons %s", got)
+	if got, want := a.str("detail"), "leader: "+ledger.ErrNoLeader.Error()+"; draining: "+ledger.ErrDraining.Error(); got != want || a.header.Get("Retry-After") == "" {
+		t.Errorf("detail %q, want %q", got, want)
 	}
 	if a := s.do("GET", "/livez", ""); a.status != 200 {
 		t.Errorf("a node that is not ready needs no restart: %d", a.status)
 	}
 	c.live = errors.New("the disk hangs")
 	s.wantAdminProblem(s.do("GET", "/livez", ""), adminNotLive)
+}
+
+// TestAdminReadyVerbose: every check has its line, whatever its outcome.
+func TestAdminReadyVerbose(t *testing.T) {
+	s, c := newAdminSite(t)
+	two := errors.Join(errors.New("first"), errors.New("second"))
+	for _, tt := range []struct {
+		name   string
+		checks []Check
+		status int
+		body   string
+	}{
+		{"ready", []Check{{Name: "leader"}, {Name: "storage", Minor: true}}, 200,
+			"[+]leader ok\n[+]storage ok\nreadyz check passed\n"},
+		{"minor", []Check{{Name: "leader"}, {Name: "storage", Minor: true, Err: two}}, 200,
+			"[+]leader ok\n[-]storage: first; second\nreadyz check passed\n"},
+		{"unready", []Check{{Name: "leader"}, {Name: "draining", Err: ledger.ErrDraining}}, 503,
+			"[+]leader ok\n[-]draining: " + ledger.ErrDraining.Error() + "\nreadyz check failed\n"},
+	} {
+		c.checks = tt.checks
+		resp, body := s.text("/readyz?verbose")
+		if resp.StatusCode != tt.status || body != tt.body || resp.Header.Get("Content-Type") != "text/plain; charset=utf-8" ||
+			(resp.Header.Get("Retry-After") != "") != (tt.status == 503) {
+			t.Errorf("%s: %d %v\n%s", tt.name, resp.StatusCode, resp.Header, body)
+		}
+		if resp, _ := s.text("/readyz"); resp.StatusCode != tt.status {
+			t.Errorf("%s: %d, but with verbose %d", tt.name, resp.StatusCode, tt.status)
+		}
+	}
+}
+
+// TestAdminIndex: every response says which log index it reflects.
+func TestAdminIndex(t *testing.T) {
+	s, c := newAdminSite(t)
+	c.status = Status{AppliedIndex: 12}
+	for path, want := range map[string]string{
+		"GET /livez": "9", "GET /readyz": "9", "GET /readyz?verbose": "9", "GET /metrics": "9", "GET /debug/pprof/cmdline": "9",
+		"GET /nothing": "9", "PUT /livez": "9", "GET /admin/v1/snapshots": "9", "GET /admin/v1/snapshots/nothing": "9",
+		"GET /admin/v1/status": "12", "POST /admin/v1/verify": "17", "POST /admin/v1/snapshots": "17",
+	} {
+		method, path, _ := strings.Cut(path, " ")
+		req, _ := http.NewRequest(method, "http://purser"+path, nil)
+		resp, err := s.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header.Get("Purser-Index"); got != want {
+			t.Errorf("%s %s: Purser-Index %q, want %s", method, path, got, want)
+		}
+	}
 }
 
 func TestAdminStatus(t *testing.T) {
@@ -272,13 +330,7 @@ func TestAdminPaths(t *testing.T) {
 		t.Errorf("X-Request-Id %q", a.header.Get("X-Request-Id"))
 	}
 	for path, word := range map[string]string{"/metrics": "purser_test_total 0", "/debug/pprof/": "goroutine", "/debug/pprof/cmdline": "transport.test"} {
-		resp, err := s.client.Get("http://purser" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != 200 || !bytes.Contains(body, []byte(word)) {
+		if resp, body := s.text(path); resp.StatusCode != 200 || !strings.Contains(body, word) {
 			t.Errorf("%s: %d, %d bytes without %q", path, resp.StatusCode, len(body), word)
 		}
 	}
@@ -286,7 +338,7 @@ func TestAdminPaths(t *testing.T) {
 
 func TestAdminOptions(t *testing.T) {
 	_, err := NewAdmin(AdminOptions{})
-	for _, word := range []string{"Node", "Snapshots", "Membership", "Verifier", "Gatherer"} {
+	for _, word := range []string{"Node", "Health", "Snapshots", "Membership", "Verifier", "Gatherer"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("NewAdmin does not mention %s: %v", word, err)
 		}
@@ -295,7 +347,7 @@ func TestAdminOptions(t *testing.T) {
 
 func TestAdminServe(t *testing.T) {
 	c := &cluster{}
-	a, err := NewAdmin(AdminOptions{Node: c, Snapshots: c, Membership: c, Verifier: c, Gatherer: prometheus.NewRegistry()})
+	a, err := NewAdmin(AdminOptions{Node: c, Health: c, Snapshots: c, Membership: c, Verifier: c, Gatherer: prometheus.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"purser/internal/ledger"
@@ -15,6 +16,7 @@ type operator struct{ *server }
 
 var (
 	_ transport.Node       = operator{}
+	_ transport.Health     = operator{}
 	_ transport.Snapshots  = operator{}
 	_ transport.Membership = operator{}
 	_ transport.Verifier   = operator{}
@@ -48,12 +50,38 @@ func (o operator) Status() transport.Status {
 	return out
 }
 
-func (o operator) Ready() error {
-	var reasons []error
+func (o operator) Applied() uint64 { return o.stack.node.State().Applied() }
+
+// Checks are the conditions of readiness. A disk that is nearly full is none:
+// reads go on, and writes are refused one by one.
+func (o operator) Checks() []transport.Check {
+	leader, caughtUp := o.leadership()
+	var draining, storage error
 	if o.draining.Load() {
-		reasons = append(reasons, ledger.ErrDraining)
+		draining = ledger.ErrDraining
 	}
-	return errors.Join(append(reasons, o.stack.node.Ready())...)
+	if o.diskFull.Load() {
+		storage = fmt.Errorf("%w: writes are refused, reads go on", ledger.ErrStorageFull)
+	}
+	return []transport.Check{
+		{Name: "leader", Err: leader},
+		{Name: "caught-up", Err: caughtUp},
+		{Name: "draining", Err: draining},
+		{Name: "storage", Err: storage, Minor: true},
+	}
+}
+
+// leadership tells apart why a node is not ready: it knows no leader, or it has
+// not yet applied all that was committed before it began to lead.
+func (o operator) leadership() (leader, caughtUp error) {
+	if o.stack.node.Ready() == nil {
+		return nil, nil
+	}
+	s := o.stack.node.Status()
+	if s.Leader == "" {
+		return ledger.ErrNoLeader, errors.New("without a leader it is not known what is committed")
+	}
+	return nil, fmt.Errorf("the log is being replayed: applied up to entry %d of %d", s.AppliedIndex, s.CommitIndex)
 }
 
 // Live returns nil: a process that can be asked has no fault that it knows of;

@@ -78,7 +78,8 @@ type server struct {
 	admin    *transport.Admin
 	adminLn  net.Listener
 	draining atomic.Bool
-	failed   chan error // a listener that ended by itself
+	diskFull atomic.Bool // writes are refused
+	failed   chan error  // a listener that ended by itself
 	stop     chan struct{}
 	stopped  chan struct{} // the disk watch has ended
 }
@@ -207,7 +208,7 @@ func (s *server) open(registry *prometheus.Registry) (err error) {
 	}
 	o := operator{s}
 	s.admin, err = transport.NewAdmin(transport.AdminOptions{
-		Node: o, Snapshots: o, Membership: o, Verifier: o,
+		Node: o, Health: o, Snapshots: o, Membership: o, Verifier: o,
 		Gatherer: registry,
 		Logger:   s.log,
 	})
@@ -258,13 +259,12 @@ func (s *server) watchDisk() {
 	defer close(s.stopped)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	full := false
 	for {
 		usage, err := vfs.Default.GetDiskUsage(filepath.Clean(s.cfg.dataDir))
 		if err != nil {
 			s.log.Error("cannot tell how full the disk is", "error", err)
-		} else if now := usage.AvailBytes < s.cfg.minFree; now != full {
-			full = now
+		} else if full := usage.AvailBytes < s.cfg.minFree; full != s.diskFull.Load() {
+			s.diskFull.Store(full)
 			s.stack.engine.SetStorageFull(full)
 			s.log.Warn("disk space", "available", usage.AvailBytes, "writes_refused", full)
 		}
