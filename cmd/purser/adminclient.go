@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -32,31 +33,31 @@ func (c *adminClient) validate() error {
 	return nil
 }
 
-// call sends a request and decodes the response's JSON into out.
-func (c *adminClient) call(ctx context.Context, method, path string, out any) error {
+// call sends a request, decodes the JSON of the response into view, and returns
+// it as it came.
+func (c *adminClient) call(ctx context.Context, method, path string, view any) (body []byte, err error) {
 	if err := c.validate(); err != nil {
-		return err
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
 	if err != nil {
-		return usage(fmt.Errorf("admin address: %w", err))
+		return nil, usage(fmt.Errorf("admin address: %w", err))
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", path, err)
+	if body, err = io.ReadAll(resp.Body); err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", path, err)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		return problem(resp.StatusCode, body)
+		return nil, problem(resp.StatusCode, body)
 	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", path, err)
+	if err := json.Unmarshal(body, view); err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", path, err)
 	}
-	return nil
+	return body, nil
 }
 
 // problem is the error that a server's problem document describes.
@@ -68,21 +69,29 @@ func problem(status int, body []byte) error {
 	return fmt.Errorf("the server answered %d %s: %s", status, p.Code, p.Detail)
 }
 
-// print writes v as JSON, or calls table for people.
-func (c *adminClient) print(w io.Writer, v any, table func(w io.Writer)) error {
+// print writes a response's JSON indented, with every field that the server sent,
+// also one that this program does not know; or it calls table, for people.
+func (c *adminClient) print(w io.Writer, body []byte, table func(w io.Writer)) error {
 	if c.output == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(v)
+		var out bytes.Buffer
+		if err := json.Indent(&out, bytes.TrimSpace(body), "", "  "); err != nil {
+			return err
+		}
+		out.WriteByte('\n')
+		_, err := out.WriteTo(w)
+		return err
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	table(t)
 	return t.Flush()
 }
 
+// The views are what tables show of the server's answers.
+
 type memberView struct {
 	ID       string `json:"id"`
 	RaftAddr string `json:"raft_addr"`
+	APIAddr  string `json:"api_addr"`
 	Voter    bool   `json:"voter"`
 	Lag      uint64 `json:"lag"`
 }
@@ -97,7 +106,6 @@ type statusView struct {
 	Digest       string       `json:"digest"`
 	Members      []memberView `json:"members"`
 	Shards       int          `json:"shards"`
-	Snapshot     any          `json:"snapshot"`
 	Version      string       `json:"version"`
 }
 
@@ -109,14 +117,15 @@ func statusCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var s statusView
-			if err := c.call(cmd.Context(), http.MethodGet, "/admin/v1/status", &s); err != nil {
+			body, err := c.call(cmd.Context(), http.MethodGet, "/admin/v1/status", &s)
+			if err != nil {
 				return err
 			}
-			return c.print(cmd.OutOrStdout(), s, func(w io.Writer) {
+			return c.print(cmd.OutOrStdout(), body, func(w io.Writer) {
 				fmt.Fprintf(w, "node\t%s\nrole\t%s\nleader\t%s\nterm\t%d\ncommit index\t%d\napplied index\t%d\ndigest\t%s\nshards\t%d\nversion\t%s\n",
 					s.Node, s.Role, s.Leader, s.Term, s.CommitIndex, s.AppliedIndex, s.Digest, s.Shards, s.Version)
 				for _, m := range s.Members {
-					fmt.Fprintf(w, "member\t%s\t%s\tvoter=%t\tlag=%d\n", m.ID, m.RaftAddr, m.Voter, m.Lag)
+					fmt.Fprintf(w, "member\t%s\traft=%s\tapi=%s\tvoter=%t\tlag=%d\n", m.ID, m.RaftAddr, m.APIAddr, m.Voter, m.Lag)
 				}
 			})
 		},
@@ -131,7 +140,6 @@ type snapshotView struct {
 	Term      uint64    `json:"term"`
 	Bytes     int64     `json:"bytes"`
 	CreatedAt time.Time `json:"created_at"`
-	TookMS    int64     `json:"took_ms,omitempty"`
 }
 
 func (s snapshotView) row(w io.Writer) {
@@ -153,7 +161,8 @@ func snapshotCommand() *cobra.Command {
 		Args:  atMostOneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var s snapshotView
-			if err := c.call(cmd.Context(), http.MethodPost, "/admin/v1/snapshots", &s); err != nil {
+			body, err := c.call(cmd.Context(), http.MethodPost, "/admin/v1/snapshots", &s)
+			if err != nil {
 				return err
 			}
 			if len(args) == 1 {
@@ -161,7 +170,7 @@ func snapshotCommand() *cobra.Command {
 					return err
 				}
 			}
-			return c.print(cmd.OutOrStdout(), s, func(w io.Writer) {
+			return c.print(cmd.OutOrStdout(), body, func(w io.Writer) {
 				fmt.Fprint(w, snapshotHead)
 				s.row(w)
 			})
@@ -175,10 +184,11 @@ func snapshotCommand() *cobra.Command {
 			var out struct {
 				Snapshots []snapshotView `json:"snapshots"`
 			}
-			if err := c.call(cmd.Context(), http.MethodGet, "/admin/v1/snapshots", &out); err != nil {
+			body, err := c.call(cmd.Context(), http.MethodGet, "/admin/v1/snapshots", &out)
+			if err != nil {
 				return err
 			}
-			return c.print(cmd.OutOrStdout(), out, func(w io.Writer) {
+			return c.print(cmd.OutOrStdout(), body, func(w io.Writer) {
 				fmt.Fprint(w, snapshotHead)
 				for _, s := range out.Snapshots {
 					s.row(w)
@@ -229,6 +239,7 @@ type verifyView struct {
 	OK         bool                    `json:"ok"`
 	Index      uint64                  `json:"index"`
 	Currencies map[string]currencyView `json:"currencies"`
+	Faults     []string                `json:"faults"`
 }
 
 type currencyView struct {
@@ -249,13 +260,17 @@ func verifyCommand() *cobra.Command {
 				path += "?deep=true"
 			}
 			var v verifyView
-			if err := c.call(cmd.Context(), http.MethodPost, path, &v); err != nil {
+			body, err := c.call(cmd.Context(), http.MethodPost, path, &v)
+			if err != nil {
 				return err
 			}
-			err := c.print(cmd.OutOrStdout(), v, func(w io.Writer) {
+			err = c.print(cmd.OutOrStdout(), body, func(w io.Writer) {
 				fmt.Fprintf(w, "CURRENCY\tACCOUNTS\tSUM\n")
 				for _, code := range sortedKeys(v.Currencies) {
 					fmt.Fprintf(w, "%s\t%d\t%s\n", code, v.Currencies[code].Accounts, v.Currencies[code].Sum)
+				}
+				for _, fault := range v.Faults {
+					fmt.Fprintf(w, "fault\t%s\n", fault)
 				}
 				fmt.Fprintf(w, "ok\t%t\tat index %d\n", v.OK, v.Index)
 			})
@@ -266,6 +281,6 @@ func verifyCommand() *cobra.Command {
 		},
 	}
 	c.bind(cmd)
-	cmd.Flags().BoolVar(&deep, "deep", false, "add up every row of the journal instead of trusting its running totals")
+	cmd.Flags().BoolVar(&deep, "deep", false, "check every account against the rows of the journal, not only the sums against its running totals")
 	return cmd
 }
