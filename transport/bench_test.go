@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,24 +53,29 @@ var usd = ledger.Currency{'U', 'S', 'D'}
 
 const paymentBody = `{"source":"alice","destination":"merchant-7","amount":"1250","currency":"USD","reference":"order-991"}`
 
-func paymentCtx() *fasthttp.RequestCtx {
-	ctx := &fasthttp.RequestCtx{}
+// paymentCtx is the request for a payment; ask has s handle it once more.
+func paymentCtx() (ctx *fasthttp.RequestCtx, ask func(s *Server)) {
+	ctx = &fasthttp.RequestCtx{}
 	ctx.Init(&fasthttp.Request{}, nil, nil)
 	h := &ctx.Request.Header
 	h.SetMethod("POST")
 	h.SetRequestURI("/v1/payments")
 	h.SetContentType("application/json")
 	h.Set("Idempotency-Key", "0192f0a1-5f6e-7c3b-9d51-6a4c1c3f0e77")
-	ctx.Request.SetBodyString(paymentBody)
-	return ctx
+	body := strings.NewReader("")
+	return ctx, func(s *Server) {
+		body.Reset(paymentBody)
+		ctx.Request.SetBodyStream(body, len(paymentBody))
+		s.handle(ctx)
+	}
 }
 
 func BenchmarkHandlePayment(b *testing.B) {
 	s := newInstant(b)
-	ctx := paymentCtx()
+	ctx, ask := paymentCtx()
 	b.ReportAllocs()
 	for b.Loop() {
-		s.handle(ctx)
+		ask(s)
 	}
 	if ctx.Response.StatusCode() != 201 {
 		b.Fatal(string(ctx.Response.Body()))
@@ -103,12 +109,12 @@ func BenchmarkRenderPayment(b *testing.B) {
 // TestHandlerAllocatesNothing covers the whole handler of a payment.
 func TestHandlerAllocatesNothing(t *testing.T) {
 	s := newInstant(t)
-	ctx := paymentCtx()
-	s.handle(ctx)
+	ctx, ask := paymentCtx()
+	ask(s)
 	if ctx.Response.StatusCode() != 201 {
 		t.Fatal(string(ctx.Response.Body()))
 	}
-	if n := testing.AllocsPerRun(1000, func() { s.handle(ctx) }); n != 0 {
+	if n := testing.AllocsPerRun(1000, func() { ask(s) }); n != 0 {
 		t.Errorf("%v allocations per payment, want 0", n)
 	}
 }

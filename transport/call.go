@@ -2,6 +2,7 @@ package transport
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -31,6 +32,14 @@ var (
 // hold on to megabytes.
 const maxKept = 512 << 10
 
+// kept is buf for the next request, or nothing.
+func kept(buf []byte) []byte {
+	if cap(buf) > maxKept {
+		return nil
+	}
+	return buf[:0]
+}
+
 // call is one request on its way to a response. It is pooled: its buffers grow
 // to what requests need and stay. Everything in it dies with the handler.
 type call struct {
@@ -40,9 +49,13 @@ type call struct {
 	query     []byte
 	id        []byte // the decoded {id} or {key} of the path
 
-	dec   decoder
-	cmd   ledger.Command
-	batch batch
+	in    []byte    // the request's body as far as it is received
+	rest  bool      // there may be more of it
+	held  int       // bytes of the budget for large bodies
+	began time.Time // when the request had been received
+
+	dec decoder
+	cmd ledger.Command
 
 	status  int
 	index   uint64
@@ -60,9 +73,8 @@ func (c *call) begin(ctx *fasthttp.RequestCtx, ids *requestIDs) {
 	c.status, c.index, c.indexed = 0, 0, false
 	c.text = c.text[:0]
 	c.id, c.query = nil, nil
-	if c.body = ctx.Response.SwapBody(nil)[:0]; cap(c.body) > maxKept {
-		c.body = nil
-	}
+	c.in, c.rest = c.in[:0], true
+	c.body = ctx.Response.SwapBody(nil)[:0]
 	c.requestID, c.sentID = ctx.Request.Header.PeekCanonical(nameRequestID), true
 	if !saneRequestID(c.requestID) {
 		c.idBuf = ids.append(c.idBuf[:0])
@@ -85,10 +97,10 @@ func (c *call) finish(applied func() uint64) {
 	h.SetCanonical(nameRequestID, c.requestID)
 	c.header = strconv.AppendUint(c.header[:0], c.index, 10)
 	h.SetCanonical(nameIndex, c.header)
-	c.ctx.Response.SwapBody(c.body)
-	if cap(c.ctx.Request.Body()) > maxKept {
-		c.ctx.Request.SwapBody(nil)
-		c.batch, c.dec = batch{}, decoder{}
+	if cap(c.body) > maxKept {
+		c.ctx.Response.SetBodyRaw(c.body) // dropped once it is sent
+	} else {
+		c.ctx.Response.SwapBody(c.body)
 	}
 	c.ctx, c.body, c.requestID, c.query, c.id = nil, nil, nil, nil, nil
 }
@@ -119,7 +131,7 @@ func (c *call) invalid(param, detail string) {
 // sends, so a panic in it refuses the request instead of ending the process; no
 // other code is covered.
 func (c *call) decode(read func(*decoder, *ledger.Command)) bool {
-	c.dec.reset(c.ctx.Request.Body())
+	c.dec.reset(c.in)
 	guard(&c.dec, func() { read(&c.dec, &c.cmd) })
 	return c.decoded()
 }

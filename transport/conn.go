@@ -115,10 +115,10 @@ func remoteAddr(c net.Conn) netip.Addr {
 	return netip.Addr{}
 }
 
-// Bounds of lingering.
+// Bounds of lingering: what a client may still send is at most a batch.
 const (
 	lingerTime  = time.Second
-	lingerBytes = 1 << 20
+	lingerBytes = maxBatchBody
 )
 
 // conn is a connection that counts against its listener's limits. Its lingering

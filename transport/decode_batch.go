@@ -2,8 +2,10 @@ package transport
 
 import "purser/internal/ledger"
 
-// batch is the decoded body of POST /v1/payments/batch.
+// batch is the decoded body of POST /v1/payments/batch. Batches are pooled apart
+// from calls, most of which never serve one and need none of this memory.
 type batch struct {
+	body     []byte           // empty; memory for the next large one
 	commands []ledger.Command // of the items that are well formed, in order
 	faults   []fault          // one per item: why it is not, or the zero fault
 }
@@ -59,10 +61,12 @@ func (d *decoder) items(b *batch, most int) {
 func (d *decoder) item(b *batch) {
 	start := d.pos
 	b.commands = append(b.commands, ledger.Command{})
-	decodeBatchItem(d, &b.commands[len(b.commands)-1])
+	last := len(b.commands) - 1
+	decodeBatchItem(d, &b.commands[last])
 	own := d.fault
 	if own.code != noCode {
-		b.commands = b.commands[:len(b.commands)-1]
+		clear(b.commands[last:])
+		b.commands = b.commands[:last]
 		d.fault, d.prefix, d.pos = fault{}, "", start
 		d.skip(1) // fails again where the text itself is at fault
 	}

@@ -35,7 +35,7 @@ func (s *Server) onPayment(c *call, kind ledger.Kind, read func(*decoder, *ledge
 	if !c.noQuery() {
 		return
 	}
-	bare := len(c.ctx.Request.Body()) == 0
+	bare := len(c.in) == 0
 	if !bare && !c.jsonBody() {
 		return
 	}
@@ -84,30 +84,45 @@ func (s *Server) payBatch(c *call) {
 	if !c.noQuery() || !c.jsonBody() {
 		return
 	}
-	c.batch.reset()
-	c.dec.reset(c.ctx.Request.Body())
-	guard(&c.dec, func() { decodeBatch(&c.dec, &c.batch, s.opts.MaxBatch) })
+	b := s.batches.Get().(*batch)
+	defer s.release(c, b)
+	if !s.receiveBatch(c, b) {
+		return
+	}
+	c.dec.reset(c.in)
+	guard(&c.dec, func() { decodeBatch(&c.dec, b, s.opts.MaxBatch) })
 	if !c.decoded() {
 		return
 	}
 	var results []ledger.Result
-	if len(c.batch.commands) > 0 {
+	if len(b.commands) > 0 {
 		var index uint64
 		var err error
-		results, index, err = s.opts.Executor.ExecuteAll(c.batch.commands)
+		results, index, err = s.opts.Executor.ExecuteAll(b.commands)
 		if err != nil {
 			s.failWrite(c, err)
 			return
 		}
 		c.at(index)
 	}
-	c.batchResults(results)
+	c.batchResults(b.faults, results)
 }
 
-func (c *call) batchResults(results []ledger.Result) {
+// release pools b, without what refers to the body of c.
+func (s *Server) release(c *call, b *batch) {
+	if c.held > 0 {
+		b.body = kept(c.in)
+	}
+	b.reset()
+	s.batches.Put(b)
+}
+
+// batchResults makes an item of each of faults the response: it, or the next
+// result where there is none.
+func (c *call) batchResults(faults []fault, results []ledger.Result) {
 	c.status = 200
 	c.body = append(c.body, `{"results":[`...)
-	for i, f := range c.batch.faults {
+	for i, f := range faults {
 		if i > 0 {
 			c.body = append(c.body, ',')
 		}

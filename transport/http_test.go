@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -184,11 +185,25 @@ func TestBodyLimits(t *testing.T) {
 	s.wantProblem(s.do("PUT", "/v1/accounts/b", at(maxBody+1)), codeBodyTooLarge, "")
 	s.wantProblem(s.do("POST", "/v1/payments/batch?x=1", at(maxBody+1)), codeInvalidRequest, "x")
 	s.wantProblem(s.do("POST", "/v1/payments/batch", at(maxBatchBody)), codeUnknownField, "currency")
-	head := fmt.Sprintf("POST /v1/payments/batch HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", maxBatchBody+1)
-	a, _ := s.raw(head)
+	head := "POST /v1/payments/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	a, _ := s.raw(fmt.Sprintf("%sContent-Length: %d\r\n\r\n{", head, maxBatchBody+1))
 	s.wantProblem(a, codeBodyTooLarge, "")
-	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", maxBody+1, at(maxBody+1))
-	a, _ = s.raw("PUT /v1/accounts/b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk)
+	inChunks := func(body string) string {
+		all := "Transfer-Encoding: chunked\r\n\r\n"
+		for part := range slices.Chunk([]byte(body), 50_000) {
+			all += fmt.Sprintf("%x\r\n%s\r\n", len(part), part)
+		}
+		return all + "0\r\n\r\n"
+	}
+	put := "PUT /v1/accounts/c HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+	a, _ = s.raw(put + inChunks(at(maxBody+1)))
+	s.wantProblem(a, codeBodyTooLarge, "")
+	if a, _ = s.raw(put + inChunks(at(maxBody))); a.status != 201 {
+		t.Errorf("%d at the limit, in chunks: %s", a.status, a.body)
+	}
+	a, _ = s.raw(head + inChunks(at(maxBatchBody)))
+	s.wantProblem(a, codeUnknownField, "currency")
+	a, _ = s.raw(head + inChunks(at(maxBatchBody+1)))
 	s.wantProblem(a, codeBodyTooLarge, "")
 }
 
@@ -311,8 +326,8 @@ func TestCheckListenAddress(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	err := Options{MaxBatch: 10_001, MaxConns: -1, MaxConnsPerIP: -1, ReadTimeout: -1}.Validate()
-	for _, word := range []string{"Executor", "Accounts", "Payments", "Registerer", "MaxBatch", "MaxConns ", "MaxConnsPerIP", "timeouts"} {
+	err := Options{MaxBatch: 10_001, MaxBodyBytes: maxBatchBody - 1, MaxConns: -1, MaxConnsPerIP: -1, ReadTimeout: -1}.Validate()
+	for _, word := range []string{"Executor", "Accounts", "Payments", "Registerer", "MaxBatch", "MaxBodyBytes", "MaxConns ", "MaxConnsPerIP", "timeouts"} {
 		if err == nil || !strings.Contains(err.Error(), word) {
 			t.Errorf("Validate does not mention %s: %v", word, err)
 		}
@@ -329,7 +344,7 @@ func TestOptions(t *testing.T) {
 	}
 	h := srv.http
 	if h.ReadTimeout.Seconds() != 5 || h.WriteTimeout.Seconds() != 10 || h.IdleTimeout.Seconds() != 60 || h.ReadBufferSize != 8192 ||
-		h.Concurrency <= 0 || srv.opts.MaxConnsPerIP <= 0 || !h.CloseOnShutdown || h.MaxRequestBodySize != 65536 {
+		h.Concurrency <= 0 || srv.opts.MaxConnsPerIP <= 0 || !h.CloseOnShutdown || srv.bodies.most != 256<<20 {
 		t.Error("a limit of the HTTP server is not set")
 	}
 	if _, err := New(o); err == nil {

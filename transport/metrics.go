@@ -21,18 +21,24 @@ type metrics struct {
 	inFlight  atomic.Int64
 	conns     atomic.Int64
 
+	refusedBodies  prometheus.Counter // requests: the bodies of others leave no room for theirs
 	refusedTotal   prometheus.Counter // connections: there were too many in all
 	refusedAddress prometheus.Counter // connections: there were too many of one address
 }
 
 type counter struct{ prometheus.Counter }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+// newMetrics registers all metrics. bodyBytes are the large bodies that are held.
+func newMetrics(r prometheus.Registerer, bodyBytes *atomic.Int64) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "purser_http_requests_total",
 			Help: "Requests answered, by route, method and HTTP status.",
 		}, []string{"route", "method", "code"}),
+		refusedBodies: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "purser_http_bodies_refused_total",
+			Help: "Requests refused because large bodies being received left no room for theirs.",
+		}),
 	}
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "purser_http_request_duration_seconds",
@@ -50,7 +56,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m.refusedTotal, m.refusedAddress = refused.WithLabelValues("total"), refused.WithLabelValues("address")
 	var faults []error
 	for _, c := range []prometheus.Collector{
-		m.requests, durations, refused,
+		m.requests, durations, refused, m.refusedBodies,
+		gauge("purser_http_body_bytes", "Size of the large bodies that are held.", bodyBytes),
 		gauge("purser_http_requests_in_flight", "Requests being served.", &m.inFlight),
 		gauge("purser_http_connections", "Connections open.", &m.conns),
 	} {

@@ -8,12 +8,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Sizes of request bodies, in bytes. Larger ones are refused unread.
-const (
-	maxBody      = 64 << 10
-	maxBatchBody = 8 << 20
-)
-
 // maxBatch is the largest batch that a server can be told to take.
 const maxBatch = 10_000
 
@@ -32,6 +26,14 @@ type Options struct {
 
 	// MaxBatch is the most payments in one batch. Default 1000, at most 10000.
 	MaxBatch int
+	// MaxBodyBytes bounds the bodies over 64 KiB, which only batches have, that are
+	// held at one time; one more is answered 503 overloaded, unread. A body counts
+	// with its declared length from before it is read until it is answered, and one
+	// of unknown length with the most that it may have, 8 MiB. Connections are many
+	// and slow ones cost nothing else, so without a bound their bodies could take
+	// all memory. Default 256 MiB, at least 8 MiB: four times what an engine lets
+	// wait, so that a batch is refused here only when many arrive slowly.
+	MaxBodyBytes int
 	// MaxConns bounds open connections; further ones are answered 503 overloaded
 	// and closed. Default 65536.
 	MaxConns int
@@ -55,6 +57,7 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.Default()
 	}
 	setDefault(&o.MaxBatch, 1000)
+	setDefault(&o.MaxBodyBytes, 256<<20)
 	setDefault(&o.MaxConns, 65_536)
 	setDefault(&o.MaxConnsPerIP, 16_384)
 	setDefault(&o.ReadTimeout, 5*time.Second)
@@ -84,6 +87,7 @@ func (o Options) Validate() error {
 	check(o.Payments != nil, "Payments is required")
 	check(o.Registerer != nil, "a Registerer is required")
 	check(o.MaxBatch >= 0 && o.MaxBatch <= maxBatch, "MaxBatch must be at most 10000")
+	check(o.MaxBodyBytes == 0 || o.MaxBodyBytes >= maxBatchBody, "MaxBodyBytes must have room for one batch, 8 MiB")
 	check(o.MaxConns >= 0, "MaxConns must not be negative")
 	check(o.MaxConnsPerIP >= 0, "MaxConnsPerIP must not be negative")
 	check(o.ReadTimeout >= 0 && o.WriteTimeout >= 0 && o.IdleTimeout >= 0 && o.LeaveTime >= 0, "timeouts must not be negative")

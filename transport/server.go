@@ -18,6 +18,8 @@ type Server struct {
 	opts    Options
 	http    *fasthttp.Server
 	calls   sync.Pool
+	batches sync.Pool
+	bodies  budget
 	ids     *requestIDs
 	metrics *metrics
 	leaving atomic.Bool // Shutdown has begun
@@ -29,27 +31,33 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	m, err := newMetrics(o.Registerer)
-	if err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
 	s := &Server{
 		opts:    o,
 		calls:   sync.Pool{New: func() any { return new(call) }},
+		batches: sync.Pool{New: func() any { return new(batch) }},
+		bodies:  budget{most: int64(o.MaxBodyBytes)},
 		ids:     newRequestIDs(),
-		metrics: m,
+	}
+	var err error
+	if s.metrics, err = newMetrics(o.Registerer, &s.bodies.held); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	s.http = &fasthttp.Server{
-		Handler:        s.handle,
-		ErrorHandler:   s.unreadable,
-		HeaderReceived: limitBody,
-		Logger:         quiet{o.Logger},
+		Handler:       s.handle,
+		ErrorHandler:  func(ctx *fasthttp.RequestCtx, err error) { s.refuse(ctx, unreadable(err)) },
+		ExpectHandler: s.expect,
+		Logger:        quiet{o.Logger},
 
-		ReadTimeout:        o.ReadTimeout,
-		WriteTimeout:       o.WriteTimeout,
-		IdleTimeout:        o.IdleTimeout,
-		ReadBufferSize:     8 << 10, // also the limit of a request's head
-		MaxRequestBodySize: maxBody,
+		// The handler reads the body, and so can refuse it unread. With streams the
+		// size is no limit, but how much of the body fasthttp waits for by itself.
+		StreamRequestBody:  true,
+		MaxRequestBodySize: 1,
+		LazyRequestTime:    true, // the time when the body is there, too
+
+		ReadTimeout:    o.ReadTimeout,
+		WriteTimeout:   o.WriteTimeout,
+		IdleTimeout:    o.IdleTimeout,
+		ReadBufferSize: 8 << 10, // also the limit of a request's head
 		// limitedListener bounds the connections of one address. This bounds all, and
 		// leaves room for those that the listener wants refused.
 		Concurrency: o.MaxConns + maxTurnedAway,
@@ -71,29 +79,53 @@ func (s *Server) Serve(ln net.Listener) error {
 	return nil
 }
 
-// limitBody gives a batch its larger limit, before the body is read.
-func limitBody(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	path, _ := splitTarget(h.RequestURI())
-	if string(path) == paths[resBatch] {
-		return fasthttp.RequestConfig{MaxRequestBodySize: maxBatchBody}
-	}
-	return fasthttp.RequestConfig{MaxRequestBodySize: maxBody}
-}
-
-// handle answers one request that was read whole.
+// handle answers one request whose head was read.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.metrics.inFlight.Add(1)
 	c := s.calls.Get().(*call)
 	c.begin(ctx, s.ids)
-	op := s.dispatch(c)
+	op := opUnmatched
+	err := c.receive(maxBody)
+	c.began = ctx.Time()
+	if err != nil {
+		c.fail(unreadable(err))
+	} else {
+		op = s.dispatch(c)
+	}
+	if c.rest { // nobody knows where the next request begins
+		ctx.SetConnectionClose()
+		linger(ctx.Conn())
+	}
 	if s.leaving.Load() {
 		ctx.SetConnectionClose()
 	}
-	status := c.status
-	c.finish(s.opts.Payments.Applied)
-	s.calls.Put(c)
+	status, began := c.status, c.began
+	s.end(c)
 	s.metrics.inFlight.Add(-1)
-	s.metrics.done(op, status, time.Since(ctx.Time()))
+	s.metrics.done(op, status, time.Since(began))
+}
+
+// refuse answers a request that is not served, and whose body nobody has read.
+// fasthttp closes the connection.
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, f fault) {
+	c := s.calls.Get().(*call)
+	c.begin(ctx, s.ids)
+	c.fail(f)
+	status := c.status
+	s.end(c)
+	linger(ctx.Conn())
+	s.metrics.done(opUnmatched, status, 0)
+}
+
+// end sends c's response and lets everything of the request go.
+func (s *Server) end(c *call) {
+	c.finish(s.opts.Payments.Applied)
+	if c.held > 0 {
+		c.in, c.dec = nil, decoder{scratch: kept(c.dec.scratch)}
+		s.bodies.give(c.held)
+		c.held = 0
+	}
+	s.calls.Put(c)
 }
 
 // dispatch finds the operation of c's request and serves it.
@@ -121,6 +153,10 @@ func (s *Server) dispatch(c *call) operation {
 		c.fail(fault{code: codeMethodNotAllowed, detail: "the methods here are " + allows[res]})
 		return op
 	}
+	if c.rest && op != opBatch {
+		c.fail(faultTooLarge)
+		return op
+	}
 	e := &endpoints[op]
 	if s.opts.Gate != nil {
 		if err := s.opts.Gate.Admit(h.PeekCanonical(nameAuthorization), e.write); err != nil {
@@ -141,30 +177,6 @@ func (s *Server) dispatch(c *call) operation {
 	c.id, c.query = c.text[from:len(c.text):len(c.text)], query
 	e.serve(s, c)
 	return op
-}
-
-// unreadable answers a request that fasthttp could not read; it closes the
-// connection afterwards.
-func (s *Server) unreadable(ctx *fasthttp.RequestCtx, err error) {
-	c := s.calls.Get().(*call)
-	c.begin(ctx, s.ids)
-	var head *fasthttp.ErrSmallBuffer
-	var network net.Error
-	switch {
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		c.fail(fault{code: codeBodyTooLarge, detail: "the body is larger than this path takes"})
-	case errors.As(err, &head):
-		c.fail(fault{code: codeInvalidRequest, detail: "the head of the request is larger than 8 KiB"})
-	case errors.As(err, &network) && network.Timeout():
-		c.fail(fault{code: codeInvalidRequest, detail: "the request did not arrive in time"})
-	default:
-		c.fail(fault{code: codeInvalidRequest, detail: "the request is not HTTP/1.1"})
-	}
-	status := c.status
-	c.finish(s.opts.Payments.Applied)
-	s.calls.Put(c)
-	linger(ctx.Conn())
-	s.metrics.done(opUnmatched, status, 0)
 }
 
 // quiet passes on what fasthttp says, at the level of something that clients
