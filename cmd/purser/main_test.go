@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestExitCodes: what is wrong with the command line is told apart from what
-// fails, before anything is opened or asked.
+// fails, before anything is opened or asked, and the reason is on standard error.
 func TestExitCodes(t *testing.T) {
 	const nowhere = "--admin=http://127.0.0.1:1" // a reserved port: nobody listens
 	for args, want := range map[string]int{
@@ -57,8 +58,26 @@ func TestExitCodes(t *testing.T) {
 		"server --api-listen=0.0.0.0:0":    exitUsage,
 		"dev --no-such-flag":               exitUsage,
 	} {
-		if got := run(t.Context(), strings.Fields(args)); got != want {
-			t.Errorf("purser %s: exit code %d, want %d", args, got, want)
+		got, said := runSaying(t, strings.Fields(args))
+		if got != want || strings.HasPrefix(said, "purser: ") != (want != 0) {
+			t.Errorf("purser %s: exit code %d, want %d; standard error %q", args, got, want, said)
 		}
 	}
+}
+
+// runSaying is run, with what it writes to standard error.
+func runSaying(t *testing.T, args []string) (code int, said string) {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = file
+	code = run(t.Context(), args)
+	os.Stderr = stderr
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return code, string(mustRead(t, file.Name()))
 }
