@@ -8,10 +8,13 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
+
+	"purser/internal/ledger"
 )
 
-// errNoState says that the state was closed, or lost by a failed Restore.
-var errNoState = errors.New("the state is closed")
+// errNoState says that the state was closed, or lost by a failed Restore, which
+// ends the process: either way the node is on its way out.
+var errNoState = fmt.Errorf("the state is closed: %w", ledger.ErrDraining)
 
 // snapshotEntries is after how many entries a snapshot is due, however small they
 // are: each costs a replay a few microseconds apart from its commands.

@@ -18,7 +18,6 @@ var (
 	adminNotLeader           = meaning{name: "not_leader", status: 409, title: "Not leader", retryable: true}
 	adminCannotTransfer      = meaning{name: "cannot_transfer", status: 409, title: "Cannot transfer leadership"}
 	adminCannotChangeMembers = meaning{name: "cannot_change_members", status: 409, title: "Cannot change members"}
-	adminInternal            = meaning{name: "internal", status: 500, title: "Internal error"}
 )
 
 // adminFault is an error with its place in the API. members are further fields
@@ -109,7 +108,7 @@ func (a *Admin) classify(err error) *adminFault {
 		}
 	}
 	a.opts.Logger.Error("admin request failed", "error", err)
-	return &adminFault{adminInternal, err.Error(), nil}
+	return &adminFault{meanings[codeInternal], err.Error(), nil}
 }
 
 func answerJSON(w http.ResponseWriter, status int, v any) error {

@@ -222,7 +222,7 @@ func TestAdminSnapshots(t *testing.T) {
 	c.err = ledger.ErrDraining
 	s.wantAdminProblem(s.do("POST", "/admin/v1/snapshots", ""), meanings[codeDraining])
 	c.err = errors.New("no space")
-	s.wantAdminProblem(s.do("GET", "/admin/v1/snapshots", ""), adminInternal)
+	s.wantAdminProblem(s.do("GET", "/admin/v1/snapshots", ""), meanings[codeInternal])
 }
 
 // content counts its closings and may fail half-way.

@@ -42,6 +42,7 @@ const (
 	codeBalanceOverflow
 	codeKeyReused
 	codeRateLimited
+	codeInternal
 	codeNoLeader
 	codeOverloaded
 	codeDraining
@@ -92,6 +93,7 @@ var meanings = [codes]meaning{
 	codeBalanceOverflow:      {name: "balance_overflow", status: 422, title: "Balance overflow"},
 	codeKeyReused:            {name: "idempotency_key_reused", status: 422, title: "Idempotency key reused"},
 	codeRateLimited:          {name: "rate_limited", status: 429, title: "Rate limited", retryable: true, retryAfter: 1},
+	codeInternal:             {name: "internal", status: 500, title: "Internal error"},
 	codeNoLeader:             {name: "no_leader", status: 503, title: "No leader", retryable: true, retryAfter: 1},
 	codeOverloaded:           {name: "overloaded", status: 503, title: "Overloaded", retryable: true, retryAfter: 1},
 	codeDraining:             {name: "draining", status: 503, title: "Draining", retryable: true, retryAfter: 1},

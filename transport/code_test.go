@@ -119,6 +119,8 @@ var refusalCases = []refusalCase{
 	{codeExceedsCaptured, "amount", func(s *site) { s.post("/v1/payments/"+authorized(s)+"/capture", "capture", "{}") }, onPayment("refund", `{"amount":"11"}`)},
 	{codeBalanceOverflow, "amount", nil, pay(`"source":"world:USD","destination":"alice","amount":"9223372036854775807","currency":"USD"`)},
 	{codeKeyReused, "amount", func(s *site) { pay(aliceToBob)(s) }, pay(`"source":"alice","destination":"bob","amount":"11","currency":"USD"`)},
+	{codeInternal, "", broken(errors.New("row 6a is corrupt")), request("GET", "/v1/accounts/alice?consistency=stale", "")},
+	{codeInternal, "", broken(errors.New("a surprise")), request("GET", "/v1/accounts/alice", "")},
 	{codeNoLeader, "", broken(ledger.ErrNoLeader), pay(aliceToBob)},
 	{codeOverloaded, "", broken(ledger.ErrOverloaded), pay(aliceToBob)},
 	{codeDraining, "", broken(ledger.ErrDraining), pay(aliceToBob)},
@@ -194,7 +196,9 @@ func TestCodesOfContract(t *testing.T) {
 		409: "account_exists account_frozen account_closed account_not_empty payment_not_open payment_not_refundable idempotency_in_progress",
 		412: "version_mismatch condition_failed", 413: "body_too_large", 415: "unsupported_media_type",
 		422: "currency_mismatch same_account amount_exceeds_authorized amount_exceeds_captured balance_overflow idempotency_key_reused",
-		429: "rate_limited", 503: "no_leader overloaded draining storage_full", 504: "outcome_unknown",
+		429: "rate_limited",
+		500: "internal", // the contract is silent on records that cannot be read
+		503: "no_leader overloaded draining storage_full", 504: "outcome_unknown",
 	}
 	want := map[string]int{}
 	for status, names := range contract {

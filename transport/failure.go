@@ -22,22 +22,54 @@ var failures = []struct {
 	{ErrRateLimited, codeRateLimited},
 }
 
-// failWrite makes an error of the Executor or the Gate the response. One that is
-// none of the sentinels does not tell what became of the command, which is what
-// outcome_unknown says.
-func (s *Server) failWrite(c *call, err error) { s.failWith(c, err, codeOutcomeUnknown) }
+// Faults of errors that are none of these.
+var (
+	// A command may have been executed, so a try with another key could execute it
+	// once more.
+	faultUnknown = fault{code: codeOutcomeUnknown, detail: "the node failed to answer"}
+	// Nothing was executed, and nobody knows what would have to change.
+	faultInternal = fault{code: codeInternal, detail: "the node failed; its log says how, under this request id"}
+	faultDamaged  = fault{code: codeInternal, detail: "the record is damaged on this node, or cannot be read; the operator's log names it"}
+)
 
-// failRead makes an error of a read the response. Nothing can have changed, so
-// one that is none of the sentinels is answered with an invitation to try again.
-func (s *Server) failRead(c *call, err error) { s.failWith(c, err, codeOverloaded) }
+// failWrite makes an error of executing a command the response.
+func (s *Server) failWrite(c *call, err error) {
+	if !c.failKnown(err) {
+		s.failOther(c, err, "a command failed", faultUnknown)
+	}
+}
 
-func (s *Server) failWith(c *call, err error, otherwise code) {
+// failEarly makes an error from before anything was read or executed the response.
+func (s *Server) failEarly(c *call, err error) {
+	if !c.failKnown(err) {
+		s.failOther(c, err, "a request failed", faultInternal)
+	}
+}
+
+// failRead makes an error of Accounts or Payments the response. One that is not
+// known is about the node's files: a row or a table that is damaged, which the
+// error names, or that the disk does not give back. It is there at the next try,
+// too.
+func (s *Server) failRead(c *call, err error) {
+	if !c.failKnown(err) {
+		s.metrics.damagedReads.Inc()
+		s.failOther(c, err, "a read met damaged data", faultDamaged)
+	}
+}
+
+// failKnown makes err the response if it is one of failures.
+func (c *call) failKnown(err error) bool {
 	for _, f := range failures {
 		if errors.Is(err, f.err) {
 			c.fail(fault{code: f.code, detail: f.err.Error()})
-			return
+			return true
 		}
 	}
-	s.opts.Logger.Error("request failed", "request_id", string(c.requestID), "error", err)
-	c.fail(fault{code: otherwise, detail: "the node failed to answer"})
+	return false
+}
+
+func (s *Server) failOther(c *call, err error, what string, f fault) {
+	h := &c.ctx.Request.Header
+	s.opts.Logger.Error(what, "request_id", string(c.requestID), "method", string(h.Method()), "target", string(h.RequestURI()), "error", err)
+	c.fail(f)
 }

@@ -19,7 +19,7 @@ func (s *Server) settle(c *call, p *parameters) bool {
 	case p.consistency == nil, string(p.consistency) == "linearizable":
 		index, err := s.opts.Executor.Barrier()
 		if err != nil {
-			s.failRead(c, err)
+			s.failEarly(c, err)
 			return false
 		}
 		c.at(index)

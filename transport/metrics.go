@@ -21,6 +21,7 @@ type metrics struct {
 	inFlight  atomic.Int64
 	conns     atomic.Int64
 
+	damagedReads   prometheus.Counter // reads that met data which is damaged or cannot be read
 	refusedBodies  prometheus.Counter // requests: the bodies of others leave no room for theirs
 	refusedTotal   prometheus.Counter // connections: there were too many in all
 	refusedAddress prometheus.Counter // connections: there were too many of one address
@@ -35,6 +36,10 @@ func newMetrics(r prometheus.Registerer, bodyBytes *atomic.Int64) (*metrics, err
 			Name: "purser_http_requests_total",
 			Help: "Requests answered, by route, method and HTTP status.",
 		}, []string{"route", "method", "code"}),
+		damagedReads: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "purser_http_damaged_reads_total",
+			Help: "Reads that met data on this node which is damaged or cannot be read.",
+		}),
 		refusedBodies: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "purser_http_bodies_refused_total",
 			Help: "Requests refused because large bodies being received left no room for theirs.",
@@ -56,7 +61,7 @@ func newMetrics(r prometheus.Registerer, bodyBytes *atomic.Int64) (*metrics, err
 	m.refusedTotal, m.refusedAddress = refused.WithLabelValues("total"), refused.WithLabelValues("address")
 	var faults []error
 	for _, c := range []prometheus.Collector{
-		m.requests, durations, refused, m.refusedBodies,
+		m.requests, durations, refused, m.refusedBodies, m.damagedReads,
 		gauge("purser_http_body_bytes", "Size of the large bodies that are held.", bodyBytes),
 		gauge("purser_http_requests_in_flight", "Requests being served.", &m.inFlight),
 		gauge("purser_http_connections", "Connections open.", &m.conns),

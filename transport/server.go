@@ -160,7 +160,7 @@ func (s *Server) dispatch(c *call) operation {
 	e := &endpoints[op]
 	if s.opts.Gate != nil {
 		if err := s.opts.Gate.Admit(h.PeekCanonical(nameAuthorization), e.write); err != nil {
-			s.failWrite(c, err)
+			s.failEarly(c, err)
 			return op
 		}
 	}
