@@ -117,7 +117,21 @@ func (a *Admin) routes() http.Handler {
 	} {
 		mux.Handle(path, a.route(m))
 	}
-	return mux
+	return a.identify(mux)
+}
+
+// identify gives every response the headers that all have, ServeMux's own
+// redirects included.
+func (a *Admin) identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get("X-Request-Id")
+		if !saneRequestID([]byte(id)) {
+			id = string(a.ids.append(nil))
+		}
+		w.Header().Set("X-Request-Id", id)
+		reflects(w, a.opts.Node.Applied())
+		next.ServeHTTP(w, r)
+	})
 }
 
 func plain(h http.Handler) func(http.ResponseWriter, *http.Request) error {

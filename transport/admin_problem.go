@@ -39,14 +39,8 @@ var crossOrigin = http.NewCrossOriginProtection()
 // response.
 func (a *Admin) route(m methods) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := r.Header.Get("X-Request-Id")
-		if !saneRequestID([]byte(id)) {
-			id = string(a.ids.append(nil))
-		}
-		w.Header().Set("X-Request-Id", id)
-		reflects(w, a.opts.Node.Applied())
 		if err := crossOrigin.Check(r); err != nil {
-			a.refuse(w, id, &adminFault{meanings[codeForbidden], err.Error(), nil})
+			a.refuse(w, &adminFault{meanings[codeForbidden], err.Error(), nil})
 			return
 		}
 		name := r.Method
@@ -58,7 +52,7 @@ func (a *Admin) route(m methods) http.Handler {
 			serve = func(w http.ResponseWriter, r *http.Request) error { return noHandler(w, m) }
 		}
 		if err := serve(w, r); err != nil {
-			a.refuse(w, id, err)
+			a.refuse(w, err)
 		}
 	})
 }
@@ -77,12 +71,12 @@ func noHandler(w http.ResponseWriter, m methods) error {
 }
 
 // refuse answers with the problem that err is.
-func (a *Admin) refuse(w http.ResponseWriter, id string, err error) {
+func (a *Admin) refuse(w http.ResponseWriter, err error) {
 	f := a.classify(err)
 	m := f.meaning
 	problem := map[string]any{
 		"type": "/problems/" + m.name, "title": m.title, "status": m.status, "code": m.name,
-		"detail": f.detail, "retryable": m.retryable, "request_id": id,
+		"detail": f.detail, "retryable": m.retryable, "request_id": w.Header().Get("X-Request-Id"),
 	}
 	maps.Copy(problem, f.members)
 	head(w, string(typeProblem))
