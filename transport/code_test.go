@@ -273,7 +273,7 @@ func TestOpenAPI(t *testing.T) {
 		}
 	}
 	for name := range strings.FieldsSeq("consistency prefix limit cursor order Idempotency-Key If-Match " +
-		"X-Request-Id Purser-Index Idempotent-Replayed Retry-After ETag Allow") {
+		"X-Request-Id Purser-Index Idempotent-Replayed Retry-After ETag Allow WWW-Authenticate") {
 		if !strings.Contains(spec, name) {
 			t.Errorf("%s is not described", name)
 		}

@@ -243,6 +243,23 @@ func TestChunkedAlone(t *testing.T) {
 	}
 }
 
+// TestTrailersAreRefused: a field behind the body is no header, so no key of a
+// payment either.
+func TestTrailersAreRefused(t *testing.T) {
+	s := newSite(t)
+	s.fund("alice", "100")
+	before := s.book.counts()
+	body := `{"source":"alice","amount":"1","currency":"USD"}`
+	for _, header := range []string{"", "Trailer: Idempotency-Key\r\n", "Idempotency-Key: k\r\n"} {
+		a, _ := s.raw(fmt.Sprintf("POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s"+
+			"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\nIdempotency-Key: k\r\n\r\n", header, len(body), body))
+		s.wantProblem(a, codeInvalidRequest, "Trailer")
+	}
+	if got := s.book.counts(); got != before {
+		t.Errorf("%d commands were executed", got-before)
+	}
+}
+
 // TestPipelinedResponsesKeepOrder also shows that no memory of one request leaks
 // into the next on the same connection.
 func TestPipelinedResponsesKeepOrder(t *testing.T) {

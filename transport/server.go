@@ -141,6 +141,10 @@ func (s *Server) dispatch(c *call) operation {
 			detail: "Content-Length and Transfer-Encoding exclude each other"})
 		return opUnmatched
 	}
+	if h.ContentLength() == chunked && len(h.PeekTrailerKeys()) > 0 { // fasthttp takes them for headers
+		c.fail(fault{code: codeInvalidRequest, param: []byte("Trailer"), detail: "fields behind the body are not supported"})
+		return opUnmatched
+	}
 	path, query := splitTarget(h.RequestURI())
 	res, part := resolve(path)
 	if res == noResource {
