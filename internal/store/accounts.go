@@ -41,3 +41,17 @@ func (s *Store) AccountIDs(prefix, after []byte, limit int, before uint64) (ids 
 	}
 	return ids, false, iterError(it)
 }
+
+// AccountNumber returns the number of the account with id; ok is false if there is
+// none.
+func (s *Store) AccountNumber(id []byte) (number uint64, ok bool, err error) {
+	key := idKey(nil, id)
+	value, ok, err := s.get(key)
+	if err != nil || !ok {
+		return 0, false, err
+	}
+	if len(value) != 8 {
+		return 0, false, corrupt(key, "account number of %d bytes", len(value))
+	}
+	return binary.BigEndian.Uint64(value), true, nil
+}

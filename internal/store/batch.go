@@ -22,13 +22,15 @@ type Batch struct {
 	fatal  func(error)
 	index  uint64
 	stamp  ledger.Micros
-	first  uint64 // seq of the first row of block
-	next   uint64 // seq that the next row must have, 0 before the first
-	count  int    // rows in block
-	block  []byte // header to be filled, and the rows so far
-	key    []byte // scratch, like value
-	value  []byte
+	first  uint64        // seq of the first row of block
+	next   uint64        // seq that the next row must have, 0 before the first
+	count  int           // rows in block
+	block  []byte        // header to be filled, and the rows so far
+	key    []byte        // scratch
 	digest xxhash.Digest // of all rows of the entry
+
+	indexes indexes
+	put     func(key, value []byte) // set, made once: a closure for each row would be garbage
 }
 
 // Begin starts the batch of the log entry at index, stamped stamp. It drops
@@ -60,45 +62,8 @@ func (b *Batch) Add(rec *ledger.Record) {
 	b.block = appendRow(b.block, rec)
 	b.count++
 	if rec.Code == ledger.OK {
-		b.addIndexes(rec)
+		b.indexes.each(rec, b.put)
 	}
-}
-
-// addIndexes adds the index rows of an accepted command.
-func (b *Batch) addIndexes(rec *ledger.Record) {
-	c := &rec.Command
-	switch {
-	case c.Kind.OnPayment():
-		b.key = eventKey(b.key[:0], c.Payment, rec.Seq)
-		b.set(b.key, nil)
-	case c.Kind == ledger.Authorize:
-		b.key = expiryKey(b.key[:0], c.HoldUntil(rec.Time), rec.Seq)
-		b.set(b.key, nil)
-	case rec.Account != nil && rec.Account.Created:
-		b.key = idKey(b.key[:0], c.Source)
-		b.value = binary.BigEndian.AppendUint64(b.value[:0], rec.Account.Number)
-		b.set(b.key, b.value)
-		return
-	}
-	b.addHistory(rec, &rec.Source)
-	b.addHistory(rec, &rec.Destination)
-}
-
-// addHistory adds the sparse history row of one side of rec, if one is due.
-func (b *Batch) addHistory(rec *ledger.Record, leg *ledger.Leg) {
-	if !leg.Moved || leg.Ordinal == 0 || leg.Ordinal%historyStride != 0 {
-		return
-	}
-	h := History{Account: leg.Account}
-	if leg.World {
-		h = History{World: rec.Command.Currency}
-		if rec.Payment != nil {
-			h.World = rec.Payment.Currency
-		}
-	}
-	b.key = historyKey(b.key[:0], h, leg.Ordinal)
-	b.value = binary.BigEndian.AppendUint64(b.value[:0], rec.Seq)
-	b.set(b.key, b.value)
 }
 
 // seal ends the block and adds it to the batch.

@@ -1,6 +1,11 @@
 package store
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // CorruptionError says that a row is not what this package wrote. The bytes on
 // disk are damaged, or the file belongs to something else; nothing is guessed.
@@ -16,4 +21,12 @@ func (e *CorruptionError) Error() string {
 
 func corrupt(key []byte, format string, args ...any) error {
 	return &CorruptionError{Key: append([]byte(nil), key...), Reason: fmt.Sprintf(format, args...)}
+}
+
+// Damaged reports whether err says that the files are not what was written, be it
+// by a row of this package or by a table of Pebble's, and not that they could not
+// be read.
+func Damaged(err error) bool {
+	var row *CorruptionError
+	return errors.As(err, &row) || pebble.IsCorruptionError(err)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -70,6 +71,18 @@ func (j *journal) next() (ok bool, err error) {
 		return false, err
 	}
 	return j.cur.first == due, nil
+}
+
+// prev moves to the block before, which has to hold seq; ok is false if it does
+// not.
+func (j *journal) prev(seq uint64) (ok bool, err error) {
+	if !j.it.Prev() {
+		return false, iterError(j.it)
+	}
+	if err := j.load(); err != nil {
+		return false, err
+	}
+	return j.cur.holds(seq), nil
 }
 
 // load opens the block at the iterator's position.
@@ -167,6 +180,55 @@ func (s *Store) ScanRecords(from, to uint64, fn func(*ledger.Record) error) erro
 		}
 		return fn(rec)
 	})
+}
+
+// ScanBack calls fn for the journal row of last and every one before it, newest
+// first. Each record has memory of its own. An error of fn ends the scan, and so
+// does a row that is missing.
+func (s *Store) ScanBack(last uint64, fn func(*ledger.Record) error) (err error) {
+	if last == 0 {
+		return nil
+	}
+	j, err := s.openJournal()
+	if err != nil {
+		return err
+	}
+	defer j.close(&err)
+	inside, err := j.seek(last)
+	if err != nil {
+		return err
+	}
+	var rows [][]byte // of the block, up to last
+	for {
+		if !inside {
+			return corrupt(journalKey(nil, last), "row %d is missing", last)
+		}
+		rows = rows[:0]
+		err := j.cur.each(func(seq uint64, row []byte) error {
+			if seq <= last {
+				rows = append(rows, row)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for i, row := range slices.Backward(rows) {
+			rec, err := j.cur.record(j.cur.first+uint64(i), row)
+			if err != nil {
+				return err
+			}
+			if err := fn(rec); err != nil {
+				return err
+			}
+		}
+		if last = j.cur.first - 1; last == 0 {
+			return nil
+		}
+		if inside, err = j.prev(last); err != nil {
+			return err
+		}
+	}
 }
 
 // ScanKeys calls fn for every journal row with from <= seq < to that has an

@@ -44,6 +44,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s.batch.fatal = o.Fatal
 	s.batch.rows = db.NewBatch(pebble.WithMaxRetainedSizeBytes(retainedBatchBytes))
+	s.batch.put = s.batch.set
 	return s, nil
 }
 
