@@ -35,6 +35,8 @@ type FSM struct {
 	replaced sync.RWMutex
 	machine  *machine
 
+	ending atomic.Bool // set by close: what takes long has to stop
+
 	// seen is the index of the last entry that raft has handed over or, at first,
 	// that its newest snapshot covers. While it is below the machine's, raft is
 	// replaying what the state has already. Only raft's goroutine uses it.
@@ -240,6 +242,7 @@ func (f *FSM) use(fn func(m *machine) error) error {
 // close waits for whoever uses the machine and closes it. raft must not call any
 // more.
 func (f *FSM) close() error {
+	f.ending.Store(true)
 	f.replaced.Lock()
 	defer f.replaced.Unlock()
 	m := f.machine

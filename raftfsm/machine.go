@@ -148,6 +148,14 @@ func (m *machine) position() position {
 	return m.pos
 }
 
+// boundary is position, but waits for the entry under way: an entry forgets keys
+// before it publishes its position. Any goroutine may call it.
+func (m *machine) boundary() position {
+	m.applying.Lock()
+	defer m.applying.Unlock()
+	return m.pos
+}
+
 // world returns the account of the outside of currency c. Any goroutine may
 // call it.
 func (m *machine) world(c ledger.Currency) world {

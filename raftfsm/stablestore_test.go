@@ -203,6 +203,21 @@ func TestStableCrashAnywhere(t *testing.T) {
 	}
 }
 
+// failingWrite returns fs with its n-th write, from 0 on, failing, and the count
+// of its writes.
+func failingWrite(fs vfs.FS, n int, fault error) (vfs.FS, *int) {
+	ops := new(int)
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+			return nil
+		}
+		if *ops++; *ops == n+1 {
+			return fault
+		}
+		return nil
+	})), ops
+}
+
 // TestStableFailsForGood fails every write to the file system, one in each run:
 // fatal is told, once, the values stay those before, no further change is made,
 // and the next process finds the one state or the other, and then no crash of the
@@ -212,16 +227,7 @@ func TestStableFailsForGood(t *testing.T) {
 	states := stableStates(t)
 	for n := 0; ; n++ {
 		mem := vfs.NewCrashableMem()
-		ops := 0
-		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
-				return nil
-			}
-			if ops++; ops == n+1 {
-				return disk
-			}
-			return nil
-		}))
+		fs, ops := failingWrite(mem, n, disk)
 		told := 0
 		s, err := openStable(fs, "", func(error) { told++ })
 		if err != nil { // the lock could not be made
@@ -235,7 +241,7 @@ func TestStableFailsForGood(t *testing.T) {
 			err = stableChanges[done](s)
 		}
 		if err == nil {
-			if ops > n {
+			if *ops > n {
 				t.Fatalf("write %d failed and nobody said so", n)
 			}
 			break // every write has failed once

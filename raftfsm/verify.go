@@ -16,6 +16,23 @@ type Report struct {
 	Deep       bool   // the journal was read row by row
 	Rows       uint64 // of the journal; counted if Deep, and then the last seq if none is missing
 	Currencies []CurrencyReport
+
+	// Faults name what was found wrong by a deep verification, the first maxFaults
+	// of FaultCount.
+	Faults     []string
+	FaultCount int
+}
+
+// maxFaults is how many faults a report names: what is broken is mostly broken in
+// many places.
+const maxFaults = 20
+
+func (r *Report) fault(format string, args ...any) {
+	r.OK = false
+	r.FaultCount++
+	if len(r.Faults) < maxFaults {
+		r.Faults = append(r.Faults, fmt.Sprintf(format, args...))
+	}
 }
 
 // CurrencyReport is the part of one currency. The books balance when Sum is 0,
@@ -31,18 +48,24 @@ type CurrencyReport struct {
 }
 
 // Verify sums every account as it is between two entries, and compares the sums
-// with the movements of the journal: with their running totals, or, if deep is
-// set, with the rows themselves, all of them. Payments go on meanwhile; a restore
-// of a snapshot waits.
+// with the running totals of the journal. If deep is set it reads the rows
+// themselves, all of them, and holds each account, each row that leads to one and
+// each idempotency key against them; see audit. Payments go on meanwhile; a
+// restore of a snapshot waits; the end of the node does not.
 func (f *FSM) Verify(ctx context.Context, deep bool) (report Report, err error) {
 	err = f.use(func(m *machine) error {
-		report, err = m.verify(ctx, deep)
+		report, err = m.verify(deep, func() error {
+			if f.ending.Load() {
+				return errNoState
+			}
+			return ctx.Err()
+		})
 		return err
 	})
 	return report, err
 }
 
-func (m *machine) verify(ctx context.Context, deep bool) (Report, error) {
+func (m *machine) verify(deep bool, going func() error) (Report, error) {
 	m.applying.Lock()
 	view := m.group.Freeze(shard.View)
 	at, running := m.pos, maps.Clone(m.worlds)
@@ -53,11 +76,13 @@ func (m *machine) verify(ctx context.Context, deep bool) (Report, error) {
 	inside := view.Totals()
 	books := running
 	if deep {
-		var err error
-		if books, report.Rows, err = m.scanTotals(ctx, at.Seq); err != nil {
+		a := newAudit(m, at, &report, view, running)
+		view.Done(true)
+		if err := a.run(going); err != nil {
 			return Report{}, err
 		}
-		report.OK = report.Rows == at.Seq
+		books = a.books
+		report.OK = report.OK && report.Rows == at.Seq
 	}
 	seen := make(map[ledger.Currency]world)
 	maps.Copy(seen, running)
@@ -76,46 +101,4 @@ func (m *machine) verify(ctx context.Context, deep bool) (Report, error) {
 		report.Currencies = append(report.Currencies, line)
 	}
 	return report, nil
-}
-
-// scanTotals adds up the movements of all journal rows up to last, and counts
-// the rows.
-func (m *machine) scanTotals(ctx context.Context, last uint64) (totals map[ledger.Currency]world, rows uint64, err error) {
-	totals = make(map[ledger.Currency]world)
-	add := func(c ledger.Currency, leg *ledger.Leg, dir ledger.Direction, amount int64) {
-		if !leg.Moved || dir == ledger.None {
-			return
-		}
-		if dir == ledger.Debit {
-			amount = -amount
-		}
-		t := totals[c]
-		if leg.World {
-			t.Posted = t.Posted.Add(amount)
-		} else {
-			t.Inside = t.Inside.Add(amount)
-		}
-		totals[c] = t
-	}
-	err = m.store.ScanRecords(1, last+1, func(rec *ledger.Record) error {
-		rows++
-		if rec.Code != ledger.OK || rec.Command.Kind < ledger.Pay {
-			return ctx.Err()
-		}
-		c := rec.Command.Currency
-		if rec.Command.Kind.OnPayment() {
-			view, ok, err := m.store.Payment(rec.Command.Payment, rec.Seq+1)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				return fmt.Errorf("journal row %d acts on no payment", rec.Seq)
-			}
-			c = view.Payment.Currency
-		}
-		add(c, &rec.Source, rec.Command.Kind.SourceDirection(), rec.Amount)
-		add(c, &rec.Destination, rec.Command.Kind.DestinationDirection(), rec.Amount)
-		return ctx.Err()
-	})
-	return totals, rows, err
 }

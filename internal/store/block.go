@@ -147,11 +147,20 @@ func (b *block) each(fn func(seq uint64, row []byte) error) error {
 // own.
 func (b *block) record(seq uint64, row []byte) (*ledger.Record, error) {
 	rec := new(ledger.Record)
-	if err := ledger.DecodeRecord(append([]byte(nil), row...), rec); err != nil {
-		return nil, corrupt(b.key, "row %d: %v", seq, err)
+	err := b.decode(seq, append([]byte(nil), row...), rec)
+	if err != nil {
+		return nil, err
+	}
+	return rec, nil
+}
+
+// decode is record into rec, whose slices alias row.
+func (b *block) decode(seq uint64, row []byte, rec *ledger.Record) error {
+	if err := ledger.DecodeRecord(row, rec); err != nil {
+		return corrupt(b.key, "row %d: %v", seq, err)
 	}
 	rec.Seq, rec.Time = seq, b.stamp
-	return rec, nil
+	return nil
 }
 
 func cutRow(src []byte) (row, rest []byte, ok bool) {

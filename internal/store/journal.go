@@ -183,8 +183,8 @@ func (s *Store) ScanRecords(from, to uint64, fn func(*ledger.Record) error) erro
 }
 
 // ScanBack calls fn for the journal row of last and every one before it, newest
-// first. Each record has memory of its own. An error of fn ends the scan, and so
-// does a row that is missing.
+// first. The record and its slices are valid only during the call. An error of fn
+// ends the scan, and so does a row that is missing.
 func (s *Store) ScanBack(last uint64, fn func(*ledger.Record) error) (err error) {
 	if last == 0 {
 		return nil
@@ -199,6 +199,7 @@ func (s *Store) ScanBack(last uint64, fn func(*ledger.Record) error) (err error)
 		return err
 	}
 	var rows [][]byte // of the block, up to last
+	rec := new(ledger.Record)
 	for {
 		if !inside {
 			return corrupt(journalKey(nil, last), "row %d is missing", last)
@@ -214,8 +215,7 @@ func (s *Store) ScanBack(last uint64, fn func(*ledger.Record) error) (err error)
 			return err
 		}
 		for i, row := range slices.Backward(rows) {
-			rec, err := j.cur.record(j.cur.first+uint64(i), row)
-			if err != nil {
+			if err := j.cur.decode(j.cur.first+uint64(i), row, rec); err != nil {
 				return err
 			}
 			if err := fn(rec); err != nil {
