@@ -75,23 +75,32 @@ func equalFold(b, lower []byte) bool {
 
 // key reads the header Idempotency-Key into the command.
 func (c *call) key() bool {
-	const header = "Idempotency-Key"
-	values := c.ctx.Request.Header.PeekAll(header)
-	switch {
-	case len(values) == 0:
-		c.fail(fault{code: codeKeyMissing, param: []byte(header), detail: "the header is required"})
+	var value []byte
+	times := 0
+	for name, v := range c.ctx.Request.Header.All() {
+		if string(name) == headerKey {
+			value = v
+			times++
+		}
+	}
+	switch times {
+	case 0:
+		c.fail(fault{code: codeKeyMissing, param: []byte(headerKey), detail: "the header is required"})
 		return false
-	case len(values) > 1:
-		c.fail(fault{code: codeKeyInvalid, param: []byte(header), detail: "the header must occur once"})
+	case 1:
+	default:
+		c.fail(fault{code: codeKeyInvalid, param: []byte(headerKey), detail: "the header must occur once"})
 		return false
 	}
 	var ok bool
-	c.cmd.Key, c.text, ok = parseKey(values[0], c.text)
+	c.cmd.Key, c.text, ok = parseKey(value, c.text)
 	if !ok {
-		c.fail(fault{code: codeKeyInvalid, param: []byte(header), detail: keyRule})
+		c.fail(fault{code: codeKeyInvalid, param: []byte(headerKey), detail: keyRule})
 	}
 	return ok
 }
+
+const headerKey = "Idempotency-Key"
 
 // ifMatch reads the header If-Match into the command: an entity tag that this API
 // gave out, or the asterisk, which any account matches.
