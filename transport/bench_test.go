@@ -119,6 +119,44 @@ func TestHandlerAllocatesNothing(t *testing.T) {
 	}
 }
 
+// repeated is a connection on which the same request comes n times, and whose
+// responses nobody reads.
+type repeated struct {
+	memoryConn
+	request []byte
+	n       int
+}
+
+func (c *repeated) Read(p []byte) (int, error) {
+	if c.n == 0 {
+		return 0, io.EOF
+	}
+	c.n--
+	return copy(p, c.request), nil
+}
+
+func (c *repeated) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkConn is all that a payment costs on its connection but the socket:
+// fasthttp, deadlines, the body, the handler.
+func BenchmarkConn(b *testing.B) {
+	s := newInstant(b)
+	in := &repeated{request: paymentRequest(), n: b.N}
+	b.ReportAllocs()
+	b.ResetTimer()
+	s.http.ServeConn(&conn{Conn: in, listener: newLimitedListener(nil, s.opts, s.metrics)})
+	if in.n != 0 {
+		b.Fatalf("%d requests were not read", in.n)
+	}
+}
+
+// paymentRequest is a payment as it is sent. The request id keeps every response
+// at one length.
+func paymentRequest() []byte {
+	return fmt.Appendf(nil, "POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Request-Id: bench\r\n"+
+		"Idempotency-Key: 0192f0a1-5f6e-7c3b-9d51-6a4c1c3f0e77\r\nContent-Length: %d\r\n\r\n%s", len(paymentBody), paymentBody)
+}
+
 // BenchmarkServe compares a payment with a handler that does nothing, both over
 // loopback TCP with 64 connections, one request at a time on each.
 func BenchmarkServe(b *testing.B) {
@@ -135,9 +173,7 @@ func serveBench(b *testing.B, srv *fasthttp.Server) {
 	}
 	go srv.Serve(ln)
 	defer srv.Shutdown()
-	// The client's request id keeps every response at one length.
-	request := []byte(fmt.Sprintf("POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-Request-Id: bench\r\n"+
-		"Idempotency-Key: 0192f0a1-5f6e-7c3b-9d51-6a4c1c3f0e77\r\nContent-Length: %d\r\n\r\n%s", len(paymentBody), paymentBody))
+	request := paymentRequest()
 	size := 0
 	dial := func() net.Conn {
 		c, err := net.Dial("tcp", ln.Addr().String())

@@ -22,6 +22,7 @@ const maxTurnedAway = 256
 type limitedListener struct {
 	net.Listener
 	most, mostPerIP int
+	grain           time.Duration // how much earlier than asked for a deadline may strike
 	metrics         *metrics
 
 	mu         sync.Mutex
@@ -30,8 +31,11 @@ type limitedListener struct {
 	perIP      map[netip.Addr]int // served, by address; one without any is absent
 }
 
-func newLimitedListener(ln net.Listener, most, mostPerIP int, m *metrics) *limitedListener {
-	return &limitedListener{Listener: ln, most: most, mostPerIP: mostPerIP, metrics: m, perIP: map[netip.Addr]int{}}
+func newLimitedListener(ln net.Listener, o Options, m *metrics) *limitedListener {
+	return &limitedListener{
+		Listener: ln, most: o.MaxConns, mostPerIP: o.MaxConnsPerIP, grain: grainOf(o),
+		metrics: m, perIP: map[netip.Addr]int{},
+	}
 }
 
 // Accept returns the next connection that is to be answered.
@@ -153,7 +157,7 @@ func (c *conn) Close() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.lingering.Load() {
 		if half.CloseWrite() == nil {
 			c.SetReadDeadline(time.Now().Add(lingerTime))
-			io.CopyN(io.Discard, c.Conn, lingerBytes) // whatever it ends with, the connection ends
+			io.CopyN(io.Discard, c, lingerBytes) // whatever it ends with, the connection ends
 		}
 	}
 	return c.Conn.Close()

@@ -5,10 +5,15 @@ import (
 	"time"
 )
 
-// coarse is how much earlier than asked for a deadline may strike. Moving a
-// timer costs as much as decoding a payment, and fasthttp moves three for every
+// coarse is how much earlier than asked for a deadline may strike at most. Moving
+// a timer costs as much as decoding a payment, and fasthttp moves three for every
 // request; at this grain a busy connection moves each once a second.
 const coarse = time.Second
+
+// grainOf is coarse, or half of the shortest timeout of o if that is less.
+func grainOf(o Options) time.Duration {
+	return min(coarse, o.ReadTimeout/2, o.WriteTimeout/2, o.IdleTimeout/2)
+}
 
 // deadline is one direction's deadline of a connection, as wanted and as the
 // connection has it. The zero value is no deadline.
@@ -17,23 +22,21 @@ type deadline struct {
 	armed  atomic.Int64
 }
 
-// want notes the deadline t and reports whether it must be armed at once: one
-// that lifts a deadline, or that is near, may be meant for a call under way.
-func (d *deadline) want(t time.Time) (now bool) {
-	if t.IsZero() {
-		d.wanted.Store(0)
-		return true
+// want notes the deadline t for the next call. fasthttp sets deadlines between
+// calls, never to end one under way.
+func (d *deadline) want(t time.Time) {
+	at := int64(0)
+	if !t.IsZero() {
+		at = t.UnixNano()
 	}
-	at := t.UnixNano()
 	d.wanted.Store(at)
-	return time.Until(t) < 2*coarse
 }
 
 // due reports whether what is wanted has to be armed before the next call, and
 // takes it as armed.
-func (d *deadline) due() (t time.Time, arm bool) {
+func (d *deadline) due(grain time.Duration) (t time.Time, arm bool) {
 	wanted, armed := d.wanted.Load(), d.armed.Load()
-	if wanted == armed || armed != 0 && wanted > armed && wanted-armed < int64(coarse) {
+	if wanted == armed || armed != 0 && wanted > armed && wanted-armed < int64(grain) {
 		return time.Time{}, false
 	}
 	d.armed.Store(wanted)
@@ -43,39 +46,34 @@ func (d *deadline) due() (t time.Time, arm bool) {
 	return time.Unix(0, wanted), true
 }
 
-// SetReadDeadline takes effect at the next Read, up to a second early.
+// SetReadDeadline takes effect at the next Read, up to a grain early.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	if c.reading.want(t) {
-		return c.armRead()
-	}
+	c.reading.want(t)
 	return nil
 }
 
-// SetWriteDeadline takes effect at the next Write, up to a second early.
+// SetWriteDeadline takes effect at the next Write, up to a grain early.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	if c.writing.want(t) {
-		return c.armWrite()
-	}
+	c.writing.want(t)
 	return nil
 }
 
 // SetDeadline sets both.
 func (c *conn) SetDeadline(t time.Time) error {
-	if err := c.SetReadDeadline(t); err != nil {
-		return err
-	}
-	return c.SetWriteDeadline(t)
+	c.reading.want(t)
+	c.writing.want(t)
+	return nil
 }
 
 func (c *conn) armRead() error {
-	if t, arm := c.reading.due(); arm {
+	if t, arm := c.reading.due(c.listener.grain); arm {
 		return c.Conn.SetReadDeadline(t)
 	}
 	return nil
 }
 
 func (c *conn) armWrite() error {
-	if t, arm := c.writing.due(); arm {
+	if t, arm := c.writing.due(c.listener.grain); arm {
 		return c.Conn.SetWriteDeadline(t)
 	}
 	return nil

@@ -40,7 +40,7 @@ func serveOne(t *testing.T, c *conn, now time.Time) {
 
 func TestDeadlinesMoveOnceASecond(t *testing.T) {
 	under := &armCounter{}
-	c := &conn{Conn: under}
+	c := &conn{Conn: under, listener: &limitedListener{grain: coarse}}
 	start := time.Now()
 	for i := range 1000 {
 		serveOne(t, c, start.Add(time.Duration(i)*time.Millisecond/2)) // half a second in all
@@ -57,7 +57,7 @@ func TestDeadlinesMoveOnceASecond(t *testing.T) {
 // A request that comes in parts is read under the shorter deadline.
 func TestShorterReadDeadlineIsArmed(t *testing.T) {
 	under := &armCounter{}
-	c := &conn{Conn: under}
+	c := &conn{Conn: under, listener: &limitedListener{grain: coarse}}
 	now := time.Now()
 	serveOne(t, c, now)
 	if err := c.SetReadDeadline(now.Add(5 * time.Second)); err != nil {
@@ -72,33 +72,61 @@ func TestShorterReadDeadlineIsArmed(t *testing.T) {
 	}
 }
 
-// A deadline that is near is armed at once: it may be there to end a Read that
-// another goroutine is in.
-func TestNearDeadlineEndsARead(t *testing.T) {
+// A deadline is armed when it can end something: before the next call.
+func TestDeadlineEndsTheNextCall(t *testing.T) {
 	client, server := net.Pipe()
 	defer func() { _ = client.Close() }()
-	c := &conn{Conn: server}
-	ended := make(chan error, 1)
-	go func() {
-		_, err := c.Read(make([]byte, 1))
-		ended <- err
-	}()
-	if err := c.SetReadDeadline(time.Now()); err != nil {
+	c := &conn{Conn: server, listener: &limitedListener{grain: coarse}}
+	if err := c.SetDeadline(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Fatalf("Read ended with %v, want %v", err, os.ErrDeadlineExceeded)
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Read ended with %v, want %v", err, os.ErrDeadlineExceeded)
+	}
+	if _, err := c.Write(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Write ended with %v, want %v", err, os.ErrDeadlineExceeded)
 	}
 }
 
-func TestLiftedDeadlineIsArmedAtOnce(t *testing.T) {
+func TestLiftedDeadlineIsArmed(t *testing.T) {
 	under := &armCounter{}
-	c := &conn{Conn: under}
+	c := &conn{Conn: under, listener: &limitedListener{grain: coarse}}
 	serveOne(t, c, time.Now())
 	if err := c.SetReadDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := c.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
 	if last := under.reads[len(under.reads)-1]; !last.IsZero() {
 		t.Fatalf("armed %v, want none", last)
+	}
+}
+
+// No deadline strikes before half of its time is over, however short it is.
+func TestGrain(t *testing.T) {
+	o := Options{ReadTimeout: time.Hour, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
+	if got := grainOf(o); got != coarse {
+		t.Errorf("grain %s for long timeouts, want %s", got, coarse)
+	}
+	o.WriteTimeout = 10 * time.Millisecond
+	grain := grainOf(o)
+	if grain != 5*time.Millisecond {
+		t.Errorf("grain %s for a timeout of 10 ms, want 5 ms", grain)
+	}
+	under := &armCounter{}
+	c := &conn{Conn: under, listener: &limitedListener{grain: grain}}
+	start := time.Now()
+	for i := range 100 {
+		now := start.Add(time.Duration(i) * time.Millisecond)
+		if err := c.SetWriteDeadline(now.Add(o.WriteTimeout)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(nil); err != nil {
+			t.Fatal(err)
+		}
+		if armed := under.writes[len(under.writes)-1]; armed.Sub(now) < grain {
+			t.Fatalf("%s before the deadline that is armed, want at least %s", armed.Sub(now), grain)
+		}
 	}
 }

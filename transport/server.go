@@ -72,7 +72,7 @@ func New(o Options) (*Server, error) {
 
 // Serve answers the connections of ln until Shutdown, and then returns nil.
 func (s *Server) Serve(ln net.Listener) error {
-	limited := newLimitedListener(ln, s.opts.MaxConns, s.opts.MaxConnsPerIP, s.metrics)
+	limited := newLimitedListener(ln, s.opts, s.metrics)
 	if err := s.http.Serve(limited); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
