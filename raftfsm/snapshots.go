@@ -62,25 +62,37 @@ const retrySnapshot = 10 * time.Second
 // last one that succeeded.
 func (n *Node) snapshotWhenOverdue() {
 	defer n.done.Done()
-	for {
-		select {
-		case <-n.stop:
-			return
-		case <-n.fsm.overdue:
-		}
-		if !n.fsm.isOverdue() { // told while the last one was being made
-			continue
-		}
+	n.fsm.whenOverdue(n.stop, func() {
 		switch meta, took, err := n.TakeSnapshot(); {
 		case errors.Is(err, raft.ErrRaftShutdown):
 		case err != nil:
 			n.cfg.Logger.Error("snapshot failed", "error", err)
-			select {
-			case <-n.stop:
-			case <-time.After(retrySnapshot):
-			}
 		default:
 			n.cfg.Logger.Info("snapshot taken", "id", meta.ID, "took", took)
+		}
+	})
+}
+
+// whenOverdue calls take until stop is closed, whenever too much is not saved. If
+// that is still so afterwards, it tries again after a pause, whether or not
+// anything more is applied.
+func (f *FSM) whenOverdue(stop <-chan struct{}, take func()) {
+	for {
+		select {
+		case <-stop:
+			return
+		case <-f.overdue:
+		}
+		for f.isOverdue() { // not if told while the last one was being made
+			take()
+			if !f.isOverdue() {
+				break
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(retrySnapshot):
+			}
 		}
 	}
 }
