@@ -90,6 +90,46 @@ func TestSweepIsBoundedAndInOrder(t *testing.T) {
 	n.balanced(true)
 }
 
+// TestSweepUnderAClockThatIsBehind has a new leader whose clock is an hour behind
+// log time. What is overdue lapses, entry by entry, without waiting for that
+// clock; what is not yet overdue lapses when log time gets there.
+func TestSweepUnderAClockThatIsBehind(t *testing.T) {
+	const hour = 3600 * ledger.Second
+	const holds = 2*maxSweep + 10
+	n := openTestNode(t, vfs.NewMem(), 1)
+	defer n.close()
+	node := &Node{fsm: n.fsm}
+	n.apply([]logEntry{{index: 1, stamp: hour, cmds: []ledger.Command{
+		{Kind: ledger.CreateAccount, Source: []byte("a"), Currency: usd, Limit: 1 << 40},
+	}}, authorizations(2, hour+1, holds)})
+	due := hour + 1 + ledger.Second
+	n.apply([]logEntry{{index: 3, stamp: due}, authorizations(4, due+1, 1)})
+	if got := held(t, n); got != holds-maxSweep-maxSweep+1 { // the second entry swept, too
+		t.Fatalf("%d held", got)
+	}
+
+	behind := ledger.Micros(1000) // the new leader's clock
+	index := uint64(5)
+	for ; ; index++ {
+		next, ok := node.NextDue()
+		if !ok || next > behind {
+			if want := due + 1 + ledger.Second; next != want {
+				t.Errorf("the next hold is due at %d, want %d", next, want)
+			}
+			break
+		}
+		n.apply([]logEntry{{index: index, stamp: behind}}) // a pulse
+		behind++
+	}
+	if got := held(t, n); got != 1 || index != 6 {
+		t.Errorf("%d held after entry %d", got, index-1)
+	}
+	n.apply([]logEntry{{index: index, stamp: due + 1 + ledger.Second}})
+	if got := held(t, n); got != 0 {
+		t.Errorf("%d held after all are due", got)
+	}
+}
+
 func TestLateCaptureIsRefusedBeforeTheSweep(t *testing.T) {
 	n := openTestNode(t, vfs.NewMem(), 1)
 	defer n.close()

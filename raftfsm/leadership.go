@@ -19,10 +19,14 @@ func (n *Node) Ready() error {
 }
 
 // NextDue is the log time at which the earliest open hold lapses; ok is false
-// when there is none.
+// when there is none. What log time has passed already is due at 1, before any
+// clock: a leader may have one that is behind log time, and would wait for it.
 func (n *Node) NextDue() (due ledger.Micros, ok bool) {
 	_ = n.fsm.use(func(m *machine) error { // without a state nothing is due
-		due = m.position().NextDue
+		at := m.position()
+		if due = at.NextDue; due != 0 && due <= at.Stamp {
+			due = 1
+		}
 		return nil
 	})
 	return due, due != 0

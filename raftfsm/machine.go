@@ -42,16 +42,20 @@ type machine struct {
 	retention ledger.Micros
 }
 
-// position is how far the machine has come. Invariant: every number follows from
-// the log up to index alone.
+// position is how far the machine has come. Invariant: every number but NextDue
+// follows from the log up to index alone.
 type position struct {
-	Index   uint64             `json:"index"` // last command entry applied
-	Term    uint64             `json:"term"`  // of that entry
-	Seq     uint64             `json:"seq"`   // last sequence number given
-	Digest  uint64             `json:"digest"`
-	Stamp   ledger.Micros      `json:"stamp"`    // log time of that entry
-	Swept   store.ExpiryCursor `json:"swept"`    // last hold looked at for expiry
-	NextDue ledger.Micros      `json:"next_due"` // earliest expiry behind Swept that may be open; 0 for none
+	Index  uint64             `json:"index"` // last command entry applied
+	Term   uint64             `json:"term"`  // of that entry
+	Seq    uint64             `json:"seq"`   // last sequence number given
+	Digest uint64             `json:"digest"`
+	Stamp  ledger.Micros      `json:"stamp"` // log time of that entry
+	Swept  store.ExpiryCursor `json:"swept"` // last hold looked at for expiry
+
+	// NextDue is when the sweep has to look again, 0 for never: no open hold lapses
+	// earlier. It can be that of a hold which is closed, or in a replay still to
+	// come; then the sweep looks in vain and no outcome changes.
+	NextDue ledger.Micros `json:"next_due"`
 }
 
 // world is the account of everything outside in one currency, and the journal's
