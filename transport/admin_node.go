@@ -48,8 +48,8 @@ type Membership interface {
 
 // Verifier checks the books: that the accounts of every currency add up to what
 // the journal's running totals say and, with the outside, to 0. With deep it
-// reads the whole journal, and checks posted, held and version of every account
-// against its rows.
+// reads the whole journal: each account must be what its rows make it, posted,
+// held and version, and each row must be found by what leads to it.
 type Verifier interface {
 	Verify(ctx context.Context, deep bool) (VerifyReport, error)
 }
@@ -126,7 +126,9 @@ type VerifyReport struct {
 	Currencies map[string]CurrencyTotal `json:"currencies"`
 	Index      uint64                   `json:"index"` // of the log, that the books were read at
 	Deep       bool                     `json:"deep"`
-	Faults     []string                 `json:"faults,omitempty"` // what is wrong, when not OK
+	Rows       uint64                   `json:"rows"`                  // of the journal; with Deep, those that were read
+	Faults     []string                 `json:"faults,omitempty"`      // what is wrong, when not OK; perhaps not all of it
+	FaultCount int                      `json:"fault_count,omitempty"` // all of it
 }
 
 // CurrencyTotal sums up one currency: accounts, and all they have posted in minor

@@ -264,7 +264,7 @@ func TestAdminSnapshotDownload(t *testing.T) {
 
 func TestAdminVerify(t *testing.T) {
 	s, c := newAdminSite(t)
-	want := `{"ok":true,"currencies":{"USD":{"accounts":2,"sum":"0"}},"index":17,"deep":false}` + "\n"
+	want := `{"ok":true,"currencies":{"USD":{"accounts":2,"sum":"0"}},"index":17,"deep":false,"rows":0}` + "\n"
 	if a := s.do("POST", "/admin/v1/verify", ""); a.status != 200 || a.body != want {
 		t.Errorf("%d %s", a.status, a.body)
 	}

@@ -128,11 +128,26 @@ func (o operator) Verify(ctx context.Context, deep bool) (transport.VerifyReport
 	if err != nil {
 		return transport.VerifyReport{}, err
 	}
-	out := transport.VerifyReport{OK: report.OK, Index: report.Index, Deep: deep, Currencies: make(map[string]transport.CurrencyTotal)}
-	for _, c := range report.Currencies {
-		out.Currencies[c.Currency.String()] = transport.CurrencyTotal{Accounts: uint64(c.Accounts), Sum: c.Sum.String()}
+	return verifyReport(report), nil
+}
+
+// verifyReport names every currency that does not balance, and then what a deep
+// verification found.
+func verifyReport(in raftfsm.Report) transport.VerifyReport {
+	out := transport.VerifyReport{
+		OK: in.OK, Index: in.Index, Deep: in.Deep, Rows: in.Rows,
+		Currencies: make(map[string]transport.CurrencyTotal),
 	}
-	return out, nil
+	for _, c := range in.Currencies {
+		out.Currencies[c.Currency.String()] = transport.CurrencyTotal{Accounts: uint64(c.Accounts), Sum: c.Sum.String()}
+		if !c.OK {
+			out.Faults = append(out.Faults, fmt.Sprintf("%s: the accounts have %s, the journal says %s; the outside has %s",
+				c.Currency, c.Posted, c.Journal, c.World))
+		}
+	}
+	out.FaultCount = len(out.Faults) + in.FaultCount
+	out.Faults = append(out.Faults, in.Faults...)
+	return out
 }
 
 // errOneNode is the reason why a cluster of one cannot be changed.

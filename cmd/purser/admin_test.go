@@ -4,7 +4,11 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"purser/internal/ledger"
+	"purser/raftfsm"
+	"purser/transport"
 )
 
 // TestChecks: every condition of readiness is listed whatever its outcome, and
@@ -42,5 +46,29 @@ func TestChecks(t *testing.T) {
 	}
 	if got := failing(); !errors.Is(got["leader"], ledger.ErrNoLeader) || got["caught-up"] == nil {
 		t.Errorf("without raft: %v", got)
+	}
+}
+
+// TestVerifyReport: whatever is wrong is named.
+func TestVerifyReport(t *testing.T) {
+	usd, _ := ledger.ParseCurrency([]byte("USD"))
+	eur, _ := ledger.ParseCurrency([]byte("EUR"))
+	seven := ledger.Int128{}.Add(7)
+	in := raftfsm.Report{OK: true, Index: 9, Deep: true, Rows: 5, Currencies: []raftfsm.CurrencyReport{
+		{Currency: usd, Accounts: 2, OK: true}, {Currency: eur, Accounts: 1, OK: true},
+	}}
+	want := transport.VerifyReport{OK: true, Index: 9, Deep: true, Rows: 5, Currencies: map[string]transport.CurrencyTotal{
+		"USD": {Accounts: 2, Sum: "0"}, "EUR": {Accounts: 1, Sum: "0"},
+	}}
+	if diff := cmp.Diff(want, verifyReport(in)); diff != "" {
+		t.Error(diff)
+	}
+	in.OK, in.Currencies[1] = false, raftfsm.CurrencyReport{Currency: eur, Accounts: 1, Posted: seven, Sum: seven}
+	in.Faults, in.FaultCount = []string{"row 3 is missing"}, 4
+	want.OK, want.Currencies["EUR"] = false, transport.CurrencyTotal{Accounts: 1, Sum: "7"}
+	want.Faults = []string{"EUR: the accounts have 7, the journal says 0; the outside has 0", "row 3 is missing"}
+	want.FaultCount = 5
+	if diff := cmp.Diff(want, verifyReport(in)); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -239,7 +239,9 @@ type verifyView struct {
 	OK         bool                    `json:"ok"`
 	Index      uint64                  `json:"index"`
 	Currencies map[string]currencyView `json:"currencies"`
+	Rows       uint64                  `json:"rows"`
 	Faults     []string                `json:"faults"`
+	FaultCount int                     `json:"fault_count"`
 }
 
 type currencyView struct {
@@ -272,7 +274,10 @@ func verifyCommand() *cobra.Command {
 				for _, fault := range v.Faults {
 					fmt.Fprintf(w, "fault\t%s\n", fault)
 				}
-				fmt.Fprintf(w, "ok\t%t\tat index %d\n", v.OK, v.Index)
+				if more := v.FaultCount - len(v.Faults); more > 0 {
+					fmt.Fprintf(w, "fault\tand %d more\n", more)
+				}
+				fmt.Fprintf(w, "ok\t%t\tat index %d, %d rows\n", v.OK, v.Index, v.Rows)
 			})
 			if err == nil && !v.OK {
 				return &exitError{code: exitBooks, err: fmt.Errorf("the books do not balance at index %d", v.Index)}
@@ -281,6 +286,6 @@ func verifyCommand() *cobra.Command {
 		},
 	}
 	c.bind(cmd)
-	cmd.Flags().BoolVar(&deep, "deep", false, "check every account against the rows of the journal, not only the sums against its running totals")
+	cmd.Flags().BoolVar(&deep, "deep", false, "check every account, row and idempotency key against the journal, not only the sums against its running totals")
 	return cmd
 }

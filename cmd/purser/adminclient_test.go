@@ -20,8 +20,8 @@ var adminAnswers = map[string]string{
 		`"snapshot":{"id":"3-17","index":17,"term":3,"bytes":4096,"created_at":"2026-01-02T03:04:05.000006Z","took_ms":12},"version":"v"}`,
 	"GET /admin/v1/snapshots":         `{"snapshots":[{"id":"3-17","index":17,"term":3,"bytes":4096,"created_at":"2026-01-02T03:04:05.000006Z","took_ms":0,"new":[]}]}`,
 	"POST /admin/v1/snapshots":        `{"id":"3-17","index":17,"term":3,"bytes":4096,"created_at":"2026-01-02T03:04:05.000006Z","took_ms":12,"new":{}}`,
-	"POST /admin/v1/verify":           `{"ok":true,"currencies":{"USD":{"accounts":2,"sum":"0","new":null}},"index":17,"deep":false}`,
-	"POST /admin/v1/verify?deep=true": `{"ok":false,"currencies":{"USD":{"accounts":2,"sum":"5"}},"index":17,"deep":true,"faults":["USD: the sum is 5"]}`,
+	"POST /admin/v1/verify":           `{"ok":true,"currencies":{"USD":{"accounts":2,"sum":"0","new":null}},"index":17,"deep":false,"rows":41}`,
+	"POST /admin/v1/verify?deep=true": `{"ok":false,"currencies":{"USD":{"accounts":2,"sum":"5"}},"index":17,"deep":true,"rows":41,"faults":["USD: the sum is 5"],"fault_count":3}`,
 	"GET /admin/v1/snapshots/3-17":    "a tar archive",
 }
 
@@ -86,8 +86,8 @@ func TestOutputTable(t *testing.T) {
 		"status":        {"leader", "18446744073709551615", "raft=127.0.0.1:1", "api=127.0.0.1:2"},
 		"snapshot list": {"ID", "3-17", "4096", "2026-01-02T03:04:05Z"},
 		"snapshot save": {"ID", "3-17"},
-		"verify":        {"USD", "true"},
-		"verify --deep": {"USD", "USD: the sum is 5", "false"},
+		"verify":        {"USD", "true", "index 17, 41 rows"},
+		"verify --deep": {"USD", "USD: the sum is 5", "and 2 more", "false"},
 	} {
 		out, _ := purser(t, append(strings.Fields(command), "--admin", base)...)
 		for _, word := range words {
