@@ -149,15 +149,21 @@ func (s *sequence) sweep() error {
 	if err != nil {
 		return err
 	}
-	for _, hold := range due {
+	payments := make([]*ledger.Payment, len(due))
+	err = sideBySide(len(due), func(i int) (err error) {
+		payments[i], err = s.load(due[i].Seq)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i, hold := range due {
 		s.pos.Swept = hold
-		payment, err := s.payment(hold.Seq)
-		if err != nil {
-			return err
-		}
+		payment := payments[i]
 		if payment == nil {
 			return fmt.Errorf("hold of %d has no payment", hold.Seq)
 		}
+		s.m.working[hold.Seq] = payment
 		if payment.State.Held == 0 {
 			continue
 		}

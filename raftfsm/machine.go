@@ -34,10 +34,11 @@ type machine struct {
 	pos    position
 	worlds map[ledger.Currency]world
 
-	working map[uint64]*ledger.Payment // payments of earlier entries that this one acts on
+	working map[uint64]*ledger.Payment // payments of earlier entries that this one acts on; nil: there is none
 	touched map[ledger.Currency]*world // scratch: world accounts as this entry leaves them
 	seqs    []uint64                   // scratch: candidates of a key lookup
 	hashes  []uint64                   // scratch: of the keys of an entry
+	places  []int                      // scratch: of the commands of an entry that look back
 
 	retention ledger.Micros
 }

@@ -16,6 +16,8 @@ type sequence struct {
 	pos   *position // as it will be after the entry
 	base  uint64    // seq of the first command executed
 	slots []*shard.Slot
+	// recalled is by command; nil when no command of the entry needs it.
+	recalled []recalled
 	// results are the answers to the client's commands. Those executed in this entry
 	// are complete once the shards have filled their records.
 	results []ledger.Result
@@ -36,8 +38,11 @@ func (s *sequence) commands(entry *ledger.Entry) (err error) {
 		return err
 	}
 	s.m.keys.Prefetch(hashes)
+	if err := s.recall(own, hashes); err != nil {
+		return err
+	}
 	for i := range own {
-		if s.results[i], err = s.command(&own[i], hashes[i]); err != nil {
+		if s.results[i], err = s.command(i, &own[i], hashes[i]); err != nil {
 			return err
 		}
 	}
@@ -60,12 +65,12 @@ func (s *sequence) decode(entry *ledger.Entry, slots []shard.Slot) (hashes []uin
 	return hashes, entry.Done()
 }
 
-// command decides whether slot is executed, and takes it in if so. hash is that
-// of its key.
-func (s *sequence) command(slot *shard.Slot, hash uint64) (ledger.Result, error) {
+// command decides whether slot, the i-th of the entry, is executed, and takes it
+// in if so. hash is that of its key.
+func (s *sequence) command(i int, slot *shard.Slot, hash uint64) (ledger.Result, error) {
 	cmd := &slot.Record.Command
 	if cmd.Kind.Keyed() {
-		first, err := s.lookup(cmd.Key, hash)
+		first, err := s.lookup(i, cmd.Key, hash)
 		if err != nil {
 			return ledger.Result{}, err
 		}
@@ -77,9 +82,7 @@ func (s *sequence) command(slot *shard.Slot, hash uint64) (ledger.Result, error)
 		}
 	}
 	if cmd.Kind.OnPayment() {
-		if err := s.resolve(slot); err != nil {
-			return ledger.Result{}, err
-		}
+		s.resolve(slot)
 	}
 	s.add(slot)
 	return ledger.Result{Record: &slot.Record}, nil
@@ -104,12 +107,12 @@ func (s *sequence) add(slot *shard.Slot) {
 	s.slots = append(s.slots, slot)
 }
 
-// lookup finds the request that key belongs to already: one of this entry, whose
-// record is yet to be completed, or one of the journal. It returns nil when the
-// key is new or forgotten.
-func (s *sequence) lookup(key []byte, hash uint64) (*ledger.Record, error) {
+// lookup finds the request that the key of the i-th command belongs to already:
+// one of this entry, whose record is yet to be completed, or one of the journal.
+// It returns nil when the key is new or forgotten.
+func (s *sequence) lookup(i int, key []byte, hash uint64) (*ledger.Record, error) {
 	var err error
-	s.m.seqs, err = s.m.keys.Candidates(hash, s.m.seqs[:0])
+	s.m.seqs, err = s.m.keys.Since(s.base, hash, s.m.seqs[:0])
 	if err != nil {
 		return nil, err
 	}
@@ -117,18 +120,14 @@ func (s *sequence) lookup(key []byte, hash uint64) (*ledger.Record, error) {
 		if seq >= s.nextSeq() {
 			continue // the index is ahead of this replay
 		}
-		if seq >= s.base {
-			if rec := &s.slots[seq-s.base].Record; string(rec.Command.Key) == string(key) {
-				return rec, nil
-			}
-			continue
-		}
-		rec, live, err := s.m.remembered(seq, key, s.pos.Stamp)
-		if err != nil || live {
-			return rec, err
+		if rec := &s.slots[seq-s.base].Record; string(rec.Command.Key) == string(key) {
+			return rec, nil
 		}
 	}
-	return nil, nil
+	if s.recalled == nil {
+		return nil, nil
+	}
+	return s.recalled[i].first, nil
 }
 
 // remembered returns the record at seq if it is that of key and not yet
@@ -157,33 +156,18 @@ func (m *machine) remembered(seq uint64, key []byte, now ledger.Micros) (*ledger
 }
 
 // resolve finds the payment that slot acts on: one requested earlier in this
-// entry, or one of the journal, as its newest event left it.
-func (s *sequence) resolve(slot *shard.Slot) error {
+// entry, or one of the journal, as its newest event left it. The commands of an
+// entry that act on one payment share it.
+func (s *sequence) resolve(slot *shard.Slot) {
 	seq := slot.Record.Command.Payment
-	if seq >= s.base {
-		if seq < s.nextSeq() {
-			origin := s.slots[seq-s.base]
-			if kind := origin.Record.Command.Kind; kind == ledger.Pay || kind == ledger.Authorize {
-				slot.Origin = origin
-			}
+	if seq < s.base {
+		slot.Record.Payment = s.m.working[seq] // recall has loaded it
+		return
+	}
+	if seq < s.nextSeq() {
+		origin := s.slots[seq-s.base]
+		if kind := origin.Record.Command.Kind; kind == ledger.Pay || kind == ledger.Authorize {
+			slot.Origin = origin
 		}
-		return nil
 	}
-	payment, err := s.payment(seq)
-	slot.Record.Payment = payment
-	return err
-}
-
-// payment loads a payment of an earlier entry, once for all commands of this
-// entry that act on it; nil when there is none.
-func (s *sequence) payment(seq uint64) (*ledger.Payment, error) {
-	if p, ok := s.m.working[seq]; ok {
-		return p, nil
-	}
-	view, ok, err := s.m.store.Payment(seq, s.base)
-	if err != nil || !ok {
-		return nil, err
-	}
-	s.m.working[seq] = view.Payment
-	return view.Payment, nil
 }

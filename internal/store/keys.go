@@ -19,8 +19,9 @@ import (
 // The newest keys are in a table in memory, older ones in sealed runs in the
 // store, behind filters in memory.
 //
-// One goroutine, which applies the log, calls Begin, Candidates, Insert, Drop,
-// Meta and End. Find, Hash, Stats and Checkpointed are for any goroutine.
+// One goroutine, which applies the log, calls Begin, Likely, Candidates, Since,
+// Insert, Drop, Meta and End. Find, Hash, Stats and Checkpointed are for any
+// goroutine.
 type Keys struct {
 	opts   KeyOptions
 	rows   keyRows
@@ -124,7 +125,8 @@ func (k *Keys) Prefetch(hashes []uint64) {
 }
 
 // Candidates appends to dst the seqs, newest first, of all rows whose key may
-// have hash. Call it between Begin and End.
+// have hash. Call it between Begin and End, on any goroutine as long as the one
+// that applies the log calls nothing else.
 func (k *Keys) Candidates(hash uint64, dst []uint64) ([]uint64, error) {
 	var buf [4]*keyRun
 	dst, runs := k.collect(hash, dst, buf[:0])

@@ -130,7 +130,10 @@ func TestKeysDoNotAllocateForAFreshKey(t *testing.T) {
 		defer func() { _ = k.End() }()
 		k.Prefetch(hashes)
 		seq++
-		if _, err := k.Candidates(spread(seq), buf[:0]); err != nil {
+		if _, err := k.Candidates(spread(seq), buf[:0]); err != nil || k.Likely(spread(seq)) {
+			t.Fatal(err)
+		}
+		if _, err := k.Since(seq-10, spread(seq), buf[:0]); err != nil {
 			t.Fatal(err)
 		}
 		if err := k.Insert(spread(seq), seq, 1); err != nil {

@@ -72,3 +72,39 @@ func BenchmarkFindAll(b *testing.B) {
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(hashes)), "ns/key")
 	})
 }
+
+// Since has the newest of what Candidates has, wherever it is, and Likely misses
+// nothing.
+func TestSinceAndLikelyAgreeWithCandidates(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	k := openTestKeys(t, newMemRows(), KeyOptions{RunKeys: 100}, nil)
+	const keys = 1000
+	for seq := uint64(1); seq <= keys; seq++ {
+		insertKey(t, k, spread(rng.Uint64N(400)), seq, ledger.Micros(seq))
+		if seq%37 != 0 {
+			continue
+		}
+		k.Begin()
+		for range 100 {
+			hash, from := spread(rng.Uint64N(800)), rng.Uint64N(keys)
+			all, err := k.Candidates(hash, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := k.Since(from, hash, []uint64{7})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := append([]uint64{7}, slices.DeleteFunc(slices.Clone(all), func(seq uint64) bool { return seq < from })...)
+			if !slices.Equal(got, want) {
+				t.Fatalf("since %d: %v, want %v", from, got, want)
+			}
+			if len(all) > 0 && !k.Likely(hash) {
+				t.Fatalf("%x is not likely, but has %v", hash, all)
+			}
+		}
+		if err := k.End(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,6 +1,43 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
+
+// Likely reports whether Candidates may find something for hash: only then does
+// it read the store. Call it between Begin and End.
+func (k *Keys) Likely(hash uint64) bool {
+	var seqs [4]uint64
+	var runs [4]*keyRun
+	found, in := k.collect(hash, seqs[:0], runs[:0])
+	return len(found)+len(in) > 0
+}
+
+// Since is Candidates for the seqs from from on. Those of the entry under way are
+// in tables, unless the tables are smaller than the entry, so it hardly ever reads
+// the store. Call it between Begin and End.
+func (k *Keys) Since(from, hash uint64, dst []uint64) ([]uint64, error) {
+	start := len(dst)
+	dst = k.active.find(hash, dst)
+	if k.frozen != nil {
+		dst = k.frozen.find(hash, dst)
+	}
+	var err error
+	for i := len(k.runs) - 1; i >= 0 && k.runs[i].last >= from; i-- {
+		if !k.runs[i].filter.has(hash) {
+			continue
+		}
+		if dst, err = k.runs[i].lookup(k.rows, hash, dst); err != nil {
+			return dst[:start], err
+		}
+	}
+	if len(dst) > start {
+		dst = dst[:start+len(slices.DeleteFunc(dst[start:], func(seq uint64) bool { return seq < from }))]
+		newestFirst(dst[start:])
+	}
+	return dst, nil
+}
 
 // FindAll looks for many hashes, in ascending order, as Find does for one, and
 // calls found with the place of a hash and each of its seqs, in no order. It reads
