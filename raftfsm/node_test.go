@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -203,6 +204,32 @@ func TestNodeSnapshotsAndRestarts(t *testing.T) {
 	p.check(t, n)
 	if _, _, err := n.TakeSnapshot(); err != nil {
 		t.Fatal(err)
+	}
+	stopNode(t, n)
+}
+
+// A node that is alone and comes back on another port says so.
+func TestNodeMovesToAnotherAddress(t *testing.T) {
+	cfg := nodeConfig(t, t.TempDir())
+	n := startNode(t, cfg)
+	before := string(n.transport.LocalAddr())
+	stopNode(t, n)
+	taken, err := net.Listen("tcp", before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	n = startNode(t, cfg)
+	at := string(n.transport.LocalAddr())
+	if m := n.Status().Members; at == before || len(m) != 1 || m[0].RaftAddress != at || !m[0].Voter {
+		t.Fatalf("at %s, before at %s: members %+v", at, before, m)
+	}
+	last := n.Status().CommitIndex
+	stopNode(t, n)
+	cfg.RaftListen = at
+	n = startNode(t, cfg)
+	if grown := n.Status().CommitIndex - last; grown != 3 { // the barrier of the end, the election, its barrier
+		t.Errorf("a start at the same address made %d entries", grown)
 	}
 	stopNode(t, n)
 }
