@@ -18,6 +18,7 @@ import (
 //	<dir>/wal/         the log
 //	<dir>/snapshots/   raft's snapshots
 //	<dir>/state/       the state machine's states
+//	<dir>/RESTORING    there while a restore makes the rest
 const (
 	stableName    = "raft.db"
 	logName       = "wal"
@@ -47,8 +48,12 @@ const (
 // usedBefore reports whether a node has ever started in dir: it creates the log,
 // and then the rest, after it has put its name into the stable store. A log
 // without files beside a state is ErrDataMissing: what was acknowledged since the
-// last snapshot was only there.
+// last snapshot was only there. A directory that is still being restored is
+// ErrRestoreUnfinished.
 func usedBefore(dir string) (bool, error) {
+	if _, err := os.Lstat(filepath.Join(dir, restoringName)); err == nil {
+		return false, fmt.Errorf("%w: %s", ErrRestoreUnfinished, dir)
+	}
 	var used [3]bool
 	for i, name := range []string{logName, snapshotsName, statesName} {
 		entries, err := os.ReadDir(filepath.Join(dir, name))

@@ -84,7 +84,7 @@ func TestSnapshotCrashAnywhere(t *testing.T) {
 			t.Fatalf("crash %s: %v (seed %d)", c.what, err, seed)
 		}
 		for _, m := range metas {
-			if _, err := Verify(c.fs, after.path(m.ID)); err != nil {
+			if _, err := Verify(t.Context(), c.fs, after.path(m.ID)); err != nil {
 				t.Errorf("crash %s: %v (seed %d)", c.what, err, seed)
 			}
 		}

@@ -214,44 +214,14 @@ func (m Meta) raftMeta(size int64) *raft.SnapshotMeta {
 	}
 }
 
-// Inspect reads the meta of the snapshot in dir without touching its state. fs
-// is vfs.Default outside tests.
-func Inspect(fs vfs.FS, dir string) (Meta, error) {
-	m, _, err := readMeta(fs, dir)
-	return m, err
-}
-
-// Verify reads every file of the snapshot in dir and compares it with the meta.
-// The error wraps ErrSnapshotDamaged and names the first broken, missing or
-// surplus file. It costs one read of the whole snapshot.
-func Verify(fs vfs.FS, dir string) (Meta, error) {
-	m, _, err := readMeta(fs, dir)
+// check reads r to its end, compares it with the row and copies it to w, if w is
+// not nil.
+func (f SnapshotFile) check(r io.Reader, w io.Writer, buf []byte) error {
+	got, err := sumReader(r, w, f.Name, buf)
 	if err != nil {
-		return Meta{}, err
+		return err
 	}
-	state := fs.PathJoin(dir, stateName)
-	buf := make([]byte, copyBuffer)
-	known := make(map[string]bool, len(m.Files))
-	for _, want := range m.Files {
-		known[want.Name] = true
-		got, err := sumFile(fs, state, want.Name, buf)
-		if err != nil {
-			return Meta{}, fmt.Errorf("%w: %w", ErrSnapshotDamaged, err)
-		}
-		if err := want.compare(got.Size, got.CRC32C); err != nil {
-			return Meta{}, err
-		}
-	}
-	names, err := fs.List(state)
-	if err != nil {
-		return Meta{}, fmt.Errorf("verify snapshot: %w", err)
-	}
-	for _, name := range names {
-		if !known[name] {
-			return Meta{}, damaged(name, "not in the meta")
-		}
-	}
-	return m, nil
+	return f.compare(got.Size, got.CRC32C)
 }
 
 // compare checks what was read of a file against its row of the meta.

@@ -57,7 +57,7 @@ func TestSnapshotReadsOnlyNewTables(t *testing.T) {
 		if err := errors.Join(sink.Commit(linked(vfs.Default, dir, names...)), sink.Close()); err != nil {
 			t.Fatal(err)
 		}
-		m, err := Verify(vfs.Default, s.path(sink.ID()))
+		m, err := Verify(t.Context(), vfs.Default, s.path(sink.ID()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -220,17 +220,25 @@ func (s *SnapshotStore) stream(id snapshotID) (*raft.SnapshotMeta, io.ReadCloser
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, f := range m.Files {
-		st, err := fs.Stat(fs.PathJoin(dir, stateName, f.Name))
-		if err != nil {
-			return nil, nil, fmt.Errorf("snapshot %s: %w: %w", id, ErrSnapshotDamaged, err)
-		}
-		if st.Size() != f.Size {
-			return nil, nil, fmt.Errorf("snapshot %s: %w", id, damaged(f.Name, "%d bytes, want %d", st.Size(), f.Size))
-		}
+	if err := checkSizes(fs, fs.PathJoin(dir, stateName), m.Files); err != nil {
+		return nil, nil, fmt.Errorf("snapshot %s: %w", id, err)
 	}
 	stream := newTarStream(fs, dir, m, raw, func(err error) error { return s.closed(id, err) })
 	return m.raftMeta(streamSize(m, len(raw))), stream, nil
+}
+
+// checkSizes requires that files are in a state directory, with their sizes.
+func checkSizes(fs vfs.FS, state string, files []SnapshotFile) error {
+	for _, f := range files {
+		st, err := fs.Stat(fs.PathJoin(state, f.Name))
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrSnapshotDamaged, err)
+		}
+		if st.Size() != f.Size {
+			return damaged(f.Name, "%d bytes, want %d", st.Size(), f.Size)
+		}
+	}
+	return nil
 }
 
 // meta reads the meta of the snapshot called id.

@@ -163,11 +163,11 @@ func TestSnapshotTravels(t *testing.T) {
 	if err := sink.Close(); err != nil {
 		t.Fatal(err)
 	}
-	want, err := Verify(src.cfg.FS, src.path(id))
+	want, err := Verify(t.Context(), src.cfg.FS, src.path(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Verify(dst.cfg.FS, dst.path(sink.ID()))
+	got, err := Verify(t.Context(), dst.cfg.FS, dst.path(sink.ID()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestSnapshotDamageIsNamed(t *testing.T) {
 			id := snap(t, s, 9, testState())
 			damage(t, fs, s.path(id)+"/state/"+file)
 
-			_, err := Verify(fs, s.path(id))
+			_, err := Verify(t.Context(), fs, s.path(id))
 			if !errors.Is(err, ErrSnapshotDamaged) || !strings.Contains(err.Error(), file) {
 				t.Errorf("Verify: %v, want the damage of %s", err, file)
 			}
@@ -316,7 +316,7 @@ func TestSnapshotDamageIsNamed(t *testing.T) {
 	s := openStore(t, fs)
 	id := snap(t, s, 9, testState())
 	rewrite(t, fs, s.path(id)+"/state/surplus", nil)
-	if _, err := Verify(fs, s.path(id)); !errors.Is(err, ErrSnapshotDamaged) || !strings.Contains(err.Error(), "surplus") {
+	if _, err := Verify(t.Context(), fs, s.path(id)); !errors.Is(err, ErrSnapshotDamaged) || !strings.Contains(err.Error(), "surplus") {
 		t.Errorf("Verify with a surplus file: %v", err)
 	}
 }

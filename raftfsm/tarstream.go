@@ -219,13 +219,38 @@ func unpackTar(fs vfs.FS, r io.Reader, dir string) (Meta, error) {
 	if err := freshDir(fs, dir); err != nil {
 		return Meta{}, err
 	}
+	m, err := readTar(r, func(f SnapshotFile, content io.Reader, buf []byte) error {
+		return unpackFile(fs, content, dir, f, buf)
+	})
+	if err != nil {
+		return Meta{}, err
+	}
+	return m, syncPath(fs, dir)
+}
+
+// checkTar is unpackTar without a place to write to.
+func checkTar(r io.Reader) (Meta, error) {
+	return readTar(r, func(f SnapshotFile, content io.Reader, buf []byte) error {
+		return f.check(content, nil, buf)
+	})
+}
+
+// readTar reads a stream to its end and hands the content of each file to take,
+// which has to read it through buf and check it.
+func readTar(r io.Reader, take func(f SnapshotFile, content io.Reader, buf []byte) error) (Meta, error) {
 	m, err := unpackMeta(r)
 	if err != nil {
 		return Meta{}, err
 	}
 	buf := make([]byte, copyBuffer)
 	for _, f := range m.Files {
-		if err := unpackFile(fs, r, dir, f, buf); err != nil {
+		if err := expect(r, tarHeader(stateName+"/"+f.Name, f.Size), "header of "+f.Name); err != nil {
+			return Meta{}, err
+		}
+		if err := take(f, io.LimitReader(r, f.Size), buf); err != nil {
+			return Meta{}, err
+		}
+		if err := expect(r, zeros[:tarPadding(f.Size)], "padding of "+f.Name); err != nil {
 			return Meta{}, err
 		}
 	}
@@ -235,7 +260,7 @@ func unpackTar(fs vfs.FS, r io.Reader, dir string) (Meta, error) {
 	if n, err := io.ReadFull(r, buf[:1]); n > 0 || err != io.EOF {
 		return Meta{}, fmt.Errorf("%w: after the trailer: %d bytes, %w", ErrStreamMalformed, n, err)
 	}
-	return m, syncPath(fs, dir)
+	return m, nil
 }
 
 // unpackMeta reads the first entry.
@@ -260,26 +285,20 @@ func unpackMeta(r io.Reader) (Meta, error) {
 	return m, expect(r, zeros[:tarPadding(size)], "padding of "+metaName)
 }
 
-// unpackFile writes the entry that must be f and syncs it.
-func unpackFile(fs vfs.FS, r io.Reader, dir string, f SnapshotFile, buf []byte) error {
-	if err := expect(r, tarHeader(stateName+"/"+f.Name, f.Size), "header of "+f.Name); err != nil {
-		return err
-	}
+// unpackFile writes the content that must be that of f and syncs it.
+func unpackFile(fs vfs.FS, content io.Reader, dir string, f SnapshotFile, buf []byte) error {
 	out, err := fs.Create(fs.PathJoin(dir, f.Name), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return fmt.Errorf("unpack snapshot: %w", err)
 	}
-	row, err := sumReader(io.LimitReader(r, f.Size), out, f.Name, buf)
-	if err == nil {
-		err = f.compare(row.Size, row.CRC32C)
-	}
+	err = f.check(content, out, buf)
 	if err == nil {
 		err = out.Sync()
 	}
 	if err = errors.Join(err, out.Close()); err != nil {
 		return fmt.Errorf("unpack snapshot: %w", err)
 	}
-	return expect(r, zeros[:tarPadding(f.Size)], "padding of "+f.Name)
+	return nil
 }
 
 // expect reads exactly want, of at most tarTrailer bytes.
