@@ -44,8 +44,9 @@ func kept(buf []byte) []byte {
 // to what requests need and stay. Everything in it dies with the handler.
 type call struct {
 	ctx       *fasthttp.RequestCtx
-	requestID []byte // the client's, or one of ours in idBuf
+	requestID []byte // the client's, that of the node that forwards, or one of ours in idBuf
 	sentID    bool   // requestID is the client's
+	inDoubt   bool   // another node may have executed the request already
 	query     []byte
 	id        []byte // the decoded {id} or {key} of the path
 
@@ -75,10 +76,14 @@ func (c *call) begin(ctx *fasthttp.RequestCtx, ids *requestIDs) {
 	c.id, c.query = nil, nil
 	c.in, c.rest = c.in[:0], true
 	c.body = ctx.Response.SwapBody(nil)[:0]
+	c.inDoubt = false
 	c.requestID, c.sentID = ctx.Request.Header.PeekCanonical(nameRequestID), true
 	if !saneRequestID(c.requestID) {
-		c.idBuf = ids.append(c.idBuf[:0])
-		c.requestID, c.sentID = c.idBuf, false
+		c.requestID, c.sentID = ctx.Request.Header.PeekCanonical(nameMadeID), false
+		if !saneRequestID(c.requestID) {
+			c.idBuf = ids.append(c.idBuf[:0])
+			c.requestID = c.idBuf
+		}
 	}
 }
 

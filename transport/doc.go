@@ -8,6 +8,9 @@
 // What a client reads depends on that record alone, which is what makes a replay
 // byte for byte the first response.
 //
+// On a node of a cluster that does not lead, a request that only the leader can
+// serve is sent on to it as it came, and answered with what the leader says.
+//
 // The package keeps no account, payment or key of its own, never decides whether
 // money may move, and knows neither Raft nor Pebble. Nothing of a request
 // outlives its handler.

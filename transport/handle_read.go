@@ -7,14 +7,18 @@ import (
 )
 
 var (
-	readParameters     = []string{"consistency"}
-	accountsParameters = []string{"consistency", "prefix", "limit", "cursor"}
-	entriesParameters  = []string{"consistency", "order", "limit", "cursor"}
+	readParameters     = []string{"consistency", "min_index"}
+	accountsParameters = []string{"consistency", "min_index", "prefix", "limit", "cursor"}
+	entriesParameters  = []string{"consistency", "min_index", "order", "limit", "cursor"}
 )
 
 // settle waits until a read is allowed to look: for everything acknowledged
-// before, unless the client takes what this node has.
+// before, unless the client takes what this node has; and for min_index.
 func (s *Server) settle(c *call, p *parameters) bool {
+	least, ok := c.minIndex(p)
+	if !ok {
+		return false
+	}
 	switch {
 	case p.consistency == nil, string(p.consistency) == "linearizable":
 		index, err := s.opts.Executor.Barrier()
@@ -23,11 +27,9 @@ func (s *Server) settle(c *call, p *parameters) bool {
 			return false
 		}
 		c.at(index)
-		return true
+		return c.reflects(least)
 	case string(p.consistency) == "stale":
-		// Taken before the read, so that the read reflects at least this index.
-		c.at(s.opts.Payments.Applied())
-		return true
+		return s.reached(c, least)
 	}
 	c.invalid("consistency", "must be stale or linearizable")
 	return false

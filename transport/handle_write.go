@@ -86,7 +86,7 @@ func (s *Server) payBatch(c *call) {
 	}
 	b := s.batches.Get().(*batch)
 	defer s.release(c, b)
-	if !s.receiveBatch(c, b) {
+	if !s.receiveBatch(c, b) || s.forwarded(c) {
 		return
 	}
 	c.dec.reset(c.in)

@@ -17,6 +17,13 @@ type Options struct {
 	Accounts Accounts // required
 	Payments Payments // required
 
+	// Cluster says who leads: requests that only the leader can serve are sent to it.
+	// Default: none, this node is alone and serves everything.
+	Cluster Cluster
+	// NodeID is this node's name in what it sends to the leader, 1 to 128 visible
+	// ASCII characters. Required with a Cluster.
+	NodeID string
+
 	// Registerer takes the purser_http_ metrics. Required.
 	Registerer prometheus.Registerer
 	// Gate is asked before every request. Default: none, every request may enter.
@@ -47,6 +54,18 @@ type Options struct {
 	WriteTimeout time.Duration
 	// IdleTimeout bounds the wait for the next request of a connection. Default 60 s.
 	IdleTimeout time.Duration
+	// ForwardTimeout bounds the time that a request may take on its way to the leader
+	// and back, a second try included. Default 12 s: the deadline of an engine, 10 s,
+	// and a margin, so that the leader is the one that says what it knows.
+	ForwardTimeout time.Duration
+	// MaxForwarded bounds the requests that are at the leader at one time, and so the
+	// connections to it; one more is answered 503 overloaded. Default 4096: four
+	// nodes on one machine stay below the leader's MaxConnsPerIP, and at 10 ms each
+	// it is several times what a leader can execute.
+	MaxForwarded int
+	// MinIndexTimeout bounds the wait for the log index that a read asks for.
+	// Default 10 s, the deadline of an engine.
+	MinIndexTimeout time.Duration
 	// LeaveTime is how long Shutdown goes on serving before it closes connections
 	// that are idle. Default 250 ms.
 	LeaveTime time.Duration
@@ -63,6 +82,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.ReadTimeout, 5*time.Second)
 	setDefault(&o.WriteTimeout, 10*time.Second)
 	setDefault(&o.IdleTimeout, 60*time.Second)
+	setDefault(&o.ForwardTimeout, 12*time.Second)
+	setDefault(&o.MaxForwarded, 4096)
+	setDefault(&o.MinIndexTimeout, 10*time.Second)
 	setDefault(&o.LeaveTime, 250*time.Millisecond)
 	return o
 }
@@ -86,10 +108,13 @@ func (o Options) Validate() error {
 	check(o.Accounts != nil, "Accounts is required")
 	check(o.Payments != nil, "Payments is required")
 	check(o.Registerer != nil, "a Registerer is required")
+	check(o.Cluster == nil || saneRequestID([]byte(o.NodeID)), "a NodeID of 1 to 128 visible ASCII characters is required with a Cluster")
+	check(o.MaxForwarded >= 0, "MaxForwarded must not be negative")
 	check(o.MaxBatch >= 0 && o.MaxBatch <= maxBatch, "MaxBatch must be at most 10000")
 	check(o.MaxBodyBytes == 0 || o.MaxBodyBytes >= maxBatchBody, "MaxBodyBytes must have room for one batch, 8 MiB")
 	check(o.MaxConns >= 0, "MaxConns must not be negative")
 	check(o.MaxConnsPerIP >= 0, "MaxConnsPerIP must not be negative")
-	check(o.ReadTimeout >= 0 && o.WriteTimeout >= 0 && o.IdleTimeout >= 0 && o.LeaveTime >= 0, "timeouts must not be negative")
+	check(o.ReadTimeout >= 0 && o.WriteTimeout >= 0 && o.IdleTimeout >= 0 && o.LeaveTime >= 0 &&
+		o.ForwardTimeout >= 0 && o.MinIndexTimeout >= 0, "timeouts must not be negative")
 	return errors.Join(faults...)
 }

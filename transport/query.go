@@ -8,7 +8,7 @@ const (
 
 // parameters of a query, by name. nil means absent.
 type parameters struct {
-	consistency, prefix, limit, cursor, order []byte
+	consistency, minIndex, prefix, limit, cursor, order []byte
 }
 
 // noQuery checks that there are no query parameters.
@@ -75,6 +75,8 @@ func (p *parameters) field(name string) *[]byte {
 	switch name {
 	case "consistency":
 		return &p.consistency
+	case "min_index":
+		return &p.minIndex
 	case "prefix":
 		return &p.prefix
 	case "limit":

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +24,10 @@ type Server struct {
 	ids     *requestIDs
 	metrics *metrics
 	leaving atomic.Bool // Shutdown has begun
+
+	forwarder *forwarder      // nil on a node that is alone
+	serving   context.Context // done once Shutdown has begun
+	stop      context.CancelFunc
 }
 
 // New returns a Server that is ready to Serve, or what is wrong with o.
@@ -42,6 +47,12 @@ func New(o Options) (*Server, error) {
 	if s.metrics, err = newMetrics(o.Registerer, &s.bodies.held); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	if o.Cluster != nil {
+		if s.forwarder, err = newForwarder(o); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	s.serving, s.stop = context.WithCancel(context.Background())
 	s.http = &fasthttp.Server{
 		Handler:       s.handle,
 		ErrorHandler:  func(ctx *fasthttp.RequestCtx, err error) { s.refuse(ctx, unreadable(err)) },
@@ -179,7 +190,13 @@ func (s *Server) dispatch(c *call) operation {
 		return op
 	}
 	c.id, c.query = c.text[from:len(c.text):len(c.text)], query
+	if op != opBatch && s.forwarded(c) { // a batch is not read yet
+		return op
+	}
 	e.serve(s, c)
+	if c.inDoubt {
+		c.settleDoubt()
+	}
 	return op
 }
 

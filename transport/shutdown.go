@@ -17,8 +17,13 @@ const leavePoll = 5 * time.Millisecond
 // closes the listener and the connections that stayed idle.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.leaving.Store(true)
+	s.stop()
 	s.letLeave(ctx)
-	return s.http.ShutdownWithContext(ctx)
+	err := s.http.ShutdownWithContext(ctx)
+	if s.forwarder != nil {
+		s.forwarder.conns.close()
+	}
+	return err
 }
 
 // letLeave returns when no connection is open any more, after LeaveTime, or when
