@@ -160,13 +160,31 @@ func paymentRequest() []byte {
 		"Idempotency-Key: 0192f0a1-5f6e-7c3b-9d51-6a4c1c3f0e77\r\nContent-Length: %d\r\n\r\n%s", len(paymentBody), paymentBody)
 }
 
-// BenchmarkServe compares a payment with a handler that does nothing, both over
-// loopback TCP with 64 connections, one request at a time on each.
+// BenchmarkServe compares a payment with a handler that does nothing, and with a
+// payment that a follower forwards, all over loopback TCP with 64 connections, one
+// request at a time on each.
 func BenchmarkServe(b *testing.B) {
 	b.Run("empty", func(b *testing.B) {
 		serveBench(b, &fasthttp.Server{Handler: func(*fasthttp.RequestCtx) {}})
 	})
 	b.Run("payment", func(b *testing.B) { serveBench(b, newInstant(b).http) })
+	b.Run("forwarded", func(b *testing.B) {
+		leader := newInstant(b)
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		go leader.http.Serve(ln)
+		defer leader.http.Shutdown()
+		o := leader.opts
+		o.Cluster, o.NodeID, o.Registerer = &peers{addr: ln.Addr().String()}, "n1", prometheus.NewRegistry()
+		follower, err := New(o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer follower.forwarder.conns.close()
+		serveBench(b, follower.http)
+	})
 }
 
 func serveBench(b *testing.B, srv *fasthttp.Server) {
