@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -235,42 +233,3 @@ func text(status int, contentType, body string) func(net.Conn, *http.Request) {
 		}).Write(c)
 	}
 }
-
-// closeCounter is a connection that nothing is sent on.
-type closeCounter struct {
-	net.Conn
-	closed *int
-}
-
-func (c *closeCounter) Close() error { *c.closed++; return nil }
-
-func fastReader() *bufio.Reader { return bufio.NewReader(strings.NewReader("")) }
-
-// errFull is the error of a tightConn.
-var errFull = errors.New("there is no room")
-
-// tightConn is a connection that takes room bytes and answers nothing.
-type tightConn struct {
-	net.Conn
-	room int
-}
-
-// newTightConn returns a connection to a leader that takes room bytes.
-func newTightConn(room int) *leaderConn {
-	c := &tightConn{room: room}
-	conns := newLeaderConns(&peers{}, 1, time.Minute)
-	return &leaderConn{Conn: c, conns: conns, in: bufio.NewReader(c), out: bufio.NewWriter(c)}
-}
-
-func (c *tightConn) Write(p []byte) (int, error) {
-	n := min(len(p), c.room)
-	c.room -= n
-	if n < len(p) {
-		return n, errFull
-	}
-	return n, nil
-}
-
-func (c *tightConn) Read([]byte) (int, error)        { return 0, io.EOF }
-func (c *tightConn) SetDeadline(time.Time) error     { return nil }
-func (c *tightConn) SetReadDeadline(time.Time) error { return nil }
