@@ -52,7 +52,7 @@ const (
 // ErrRestoreUnfinished.
 func usedBefore(dir string) (bool, error) {
 	if _, err := os.Lstat(filepath.Join(dir, restoringName)); err == nil {
-		return false, fmt.Errorf("%w: %s", ErrRestoreUnfinished, dir)
+		return false, fmt.Errorf("%w: run it again into %s, or empty that directory", ErrRestoreUnfinished, dir)
 	}
 	var used [3]bool
 	for i, name := range []string{logName, snapshotsName, statesName} {

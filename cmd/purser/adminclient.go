@@ -1,36 +1,25 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 )
 
 // adminClient talks to the admin listener of a running server.
 type adminClient struct {
-	base   string
-	output string
+	base string
+	printer
 }
 
 // bind adds the flags that every command on a running server has.
 func (c *adminClient) bind(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&c.base, "admin", "http://127.0.0.1:8081", "base URL of the server's admin listener")
-	cmd.PersistentFlags().StringVarP(&c.output, "output", "o", "table", "table or json")
-}
-
-func (c *adminClient) validate() error {
-	if c.output != "table" && c.output != "json" {
-		return usage(fmt.Errorf("output %q is neither table nor json", c.output))
-	}
-	return nil
+	c.printer.bind(cmd)
 }
 
 // call sends a request, decodes the JSON of the response into view, and returns
@@ -67,23 +56,6 @@ func problem(status int, body []byte) error {
 		return fmt.Errorf("the server answered %d", status)
 	}
 	return fmt.Errorf("the server answered %d %s: %s", status, p.Code, p.Detail)
-}
-
-// print writes a response's JSON indented, with every field that the server sent,
-// also one that this program does not know; or it calls table, for people.
-func (c *adminClient) print(w io.Writer, body []byte, table func(w io.Writer)) error {
-	if c.output == "json" {
-		var out bytes.Buffer
-		if err := json.Indent(&out, bytes.TrimSpace(body), "", "  "); err != nil {
-			return err
-		}
-		out.WriteByte('\n')
-		_, err := out.WriteTo(w)
-		return err
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	table(t)
-	return t.Flush()
 }
 
 // The views are what tables show of the server's answers.
@@ -134,107 +106,6 @@ func statusCommand() *cobra.Command {
 	return cmd
 }
 
-type snapshotView struct {
-	ID        string    `json:"id"`
-	Index     uint64    `json:"index"`
-	Term      uint64    `json:"term"`
-	Bytes     int64     `json:"bytes"`
-	CreatedAt time.Time `json:"created_at"`
-}
-
-func (s snapshotView) row(w io.Writer) {
-	fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\n", s.ID, s.Index, s.Term, s.Bytes, s.CreatedAt.Format(time.RFC3339))
-}
-
-const snapshotHead = "ID\tINDEX\tTERM\tBYTES\tCREATED\n"
-
-func snapshotCommand() *cobra.Command {
-	var c adminClient
-	cmd := group(&cobra.Command{
-		Use:   "snapshot",
-		Short: "Take and list snapshots",
-	})
-	c.bind(cmd)
-	save := &cobra.Command{
-		Use:   "save [FILE]",
-		Short: "Take a snapshot now, and download it as a tar archive if FILE is given",
-		Args:  atMostOneArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var s snapshotView
-			body, err := c.call(cmd.Context(), http.MethodPost, "/admin/v1/snapshots", &s)
-			if err != nil {
-				return err
-			}
-			if len(args) == 1 {
-				if err := c.download(cmd.Context(), s.ID, args[0]); err != nil {
-					return err
-				}
-			}
-			return c.print(cmd.OutOrStdout(), body, func(w io.Writer) {
-				fmt.Fprint(w, snapshotHead)
-				s.row(w)
-			})
-		},
-	}
-	list := &cobra.Command{
-		Use:   "list",
-		Short: "List the snapshots that the server keeps",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out struct {
-				Snapshots []snapshotView `json:"snapshots"`
-			}
-			body, err := c.call(cmd.Context(), http.MethodGet, "/admin/v1/snapshots", &out)
-			if err != nil {
-				return err
-			}
-			return c.print(cmd.OutOrStdout(), body, func(w io.Writer) {
-				fmt.Fprint(w, snapshotHead)
-				for _, s := range out.Snapshots {
-					s.row(w)
-				}
-			})
-		},
-	}
-	cmd.AddCommand(save, list)
-	return cmd
-}
-
-// download stores a snapshot's archive in a file that must not exist yet, and
-// leaves none behind if it cannot be had whole.
-func (c *adminClient) download(ctx context.Context, id, path string) (err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/admin/v1/snapshots/"+id, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(resp.Body)
-		return problem(resp.StatusCode, body)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(path)
-		}
-	}()
-	if _, err := io.Copy(f, resp.Body); err != nil {
-		return fmt.Errorf("download snapshot %s: %w", id, err)
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Close()
-}
-
 type verifyView struct {
 	OK         bool                    `json:"ok"`
 	Index      uint64                  `json:"index"`
@@ -247,6 +118,29 @@ type verifyView struct {
 type currencyView struct {
 	Accounts int    `json:"accounts"`
 	Sum      string `json:"sum"`
+}
+
+// table is for people.
+func (v *verifyView) table(w io.Writer) {
+	fmt.Fprintf(w, "CURRENCY\tACCOUNTS\tSUM\n")
+	for _, code := range sortedKeys(v.Currencies) {
+		fmt.Fprintf(w, "%s\t%d\t%s\n", code, v.Currencies[code].Accounts, v.Currencies[code].Sum)
+	}
+	for _, fault := range v.Faults {
+		fmt.Fprintf(w, "fault\t%s\n", fault)
+	}
+	if more := v.FaultCount - len(v.Faults); more > 0 {
+		fmt.Fprintf(w, "fault\tand %d more\n", more)
+	}
+	fmt.Fprintf(w, "ok\t%t\tat index %d, %d rows\n", v.OK, v.Index, v.Rows)
+}
+
+// verdict is an error with an exit code of its own if the books do not balance.
+func (v *verifyView) verdict() error {
+	if v.OK {
+		return nil
+	}
+	return &exitError{code: exitBooks, err: fmt.Errorf("the books do not balance at index %d", v.Index)}
 }
 
 func verifyCommand() *cobra.Command {
@@ -266,23 +160,10 @@ func verifyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = c.print(cmd.OutOrStdout(), body, func(w io.Writer) {
-				fmt.Fprintf(w, "CURRENCY\tACCOUNTS\tSUM\n")
-				for _, code := range sortedKeys(v.Currencies) {
-					fmt.Fprintf(w, "%s\t%d\t%s\n", code, v.Currencies[code].Accounts, v.Currencies[code].Sum)
-				}
-				for _, fault := range v.Faults {
-					fmt.Fprintf(w, "fault\t%s\n", fault)
-				}
-				if more := v.FaultCount - len(v.Faults); more > 0 {
-					fmt.Fprintf(w, "fault\tand %d more\n", more)
-				}
-				fmt.Fprintf(w, "ok\t%t\tat index %d, %d rows\n", v.OK, v.Index, v.Rows)
-			})
-			if err == nil && !v.OK {
-				return &exitError{code: exitBooks, err: fmt.Errorf("the books do not balance at index %d", v.Index)}
+			if err := c.print(cmd.OutOrStdout(), body, v.table); err != nil {
+				return err
 			}
-			return err
+			return v.verdict()
 		},
 	}
 	c.bind(cmd)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -22,7 +21,6 @@ var adminAnswers = map[string]string{
 	"POST /admin/v1/snapshots":        `{"id":"3-17","index":17,"term":3,"bytes":4096,"created_at":"2026-01-02T03:04:05.000006Z","took_ms":12,"new":{}}`,
 	"POST /admin/v1/verify":           `{"ok":true,"currencies":{"USD":{"accounts":2,"sum":"0","new":null}},"index":17,"deep":false,"rows":41}`,
 	"POST /admin/v1/verify?deep=true": `{"ok":false,"currencies":{"USD":{"accounts":2,"sum":"5"}},"index":17,"deep":true,"rows":41,"faults":["USD: the sum is 5"],"fault_count":3}`,
-	"GET /admin/v1/snapshots/3-17":    "a tar archive",
 }
 
 func adminStub(t *testing.T) string {
@@ -45,6 +43,7 @@ func purser(t *testing.T, args ...string) (string, error) {
 	var out bytes.Buffer
 	root := rootCommand()
 	root.SetOut(&out)
+	root.SetErr(io.Discard)
 	root.SetArgs(args)
 	err := root.ExecuteContext(t.Context())
 	return out.String(), err
@@ -104,23 +103,6 @@ func TestAdminRefusal(t *testing.T) {
 	out, err := purser(t, "status", "-o", "json", "--admin", adminStub(t)+"/refused")
 	if out != "" || err == nil || err.Error() != "the server answered 503 draining: the node is shutting down" {
 		t.Errorf("%q, %v", out, err)
-	}
-}
-
-// TestSnapshotSaveFile: the archive goes to a new file, and never over another.
-func TestSnapshotSaveFile(t *testing.T) {
-	base, file := adminStub(t), filepath.Join(t.TempDir(), "snapshot.tar")
-	if _, err := purser(t, "snapshot", "save", file, "--admin", base); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, append(mustRead(t, file), '!'), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := purser(t, "snapshot", "save", file, "--admin", base); !errors.Is(err, os.ErrExist) {
-		t.Errorf("over a file that exists: %v", err)
-	}
-	if got, want := string(mustRead(t, file)), adminAnswers["GET /admin/v1/snapshots/3-17"]+"\n!"; got != want {
-		t.Errorf("the file holds %q, want %q", got, want)
 	}
 }
 

@@ -6,8 +6,9 @@
 //	0  done
 //	1  failed; the message says why
 //	2  wrong use of the command line
-//	4  the books do not balance (verify)
-//	5  the server ended itself because storage failed; see its last message
+//	4  the books do not balance (verify, snapshot verify --deep, snapshot restore)
+//	5  storage failed, which ends a server at once, or a snapshot is damaged; the
+//	   last message says what and where
 package main
 
 import (
@@ -70,12 +71,10 @@ func run(ctx context.Context, args []string) int {
 	return exitFailed
 }
 
-// noArgs and atMostOneArg make surplus arguments a wrong use.
+// noArgs and oneArg make another number of arguments a wrong use.
 func noArgs(cmd *cobra.Command, args []string) error { return asUsage(cobra.NoArgs(cmd, args)) }
 
-func atMostOneArg(cmd *cobra.Command, args []string) error {
-	return asUsage(cobra.MaximumNArgs(1)(cmd, args))
-}
+func oneArg(cmd *cobra.Command, args []string) error { return asUsage(cobra.ExactArgs(1)(cmd, args)) }
 
 func asUsage(err error) error {
 	if err == nil {

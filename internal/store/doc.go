@@ -30,7 +30,8 @@
 //
 // After a restart, rows above the replay position may already be there. They
 // are what replay will write again, so they are harmless once reached, and
-// invisible before: reads that can meet them take a bound, before or head.
+// invisible before: reads that can meet them take a bound, before or head. Whoever
+// goes on with another log than the one that wrote them has to Rewind first.
 //
 // # Key space
 //
