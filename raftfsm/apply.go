@@ -68,6 +68,8 @@ func (m *machine) record(s *sequence, next *position) error {
 	}
 	m.mu.Lock()
 	m.pos = *next
+	m.recent.put(next.Index, next.Digest)
+	m.wake()
 	for c, w := range worlds {
 		m.worlds[c] = *w
 	}

@@ -36,6 +36,8 @@ type checkpointMeta struct {
 	Retention ledger.Micros `json:"retention"` // of idempotency keys; see ErrRetention
 	Worlds    []worldMeta   `json:"worlds"`
 	Keys      []byte        `json:"keys"`
+	// Membership is the cluster as of Snapshot.
+	Membership membership `json:"membership,omitzero"`
 	// Snapshot is the index of the raft snapshot that this checkpoint was written
 	// for. It can be above Position.Index: raft counts entries of its own.
 	Snapshot uint64 `json:"snapshot"`
@@ -121,6 +123,8 @@ func (m *machine) freeze() *frozen {
 			Position:  m.pos,
 			Retention: m.retention,
 			Keys:      m.keys.Meta(),
+
+			Membership: *m.members.Load(),
 		},
 	}
 	for _, c := range currencies(m.worlds) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"purser/internal/ledger"
+	"purser/internal/nodetls"
 )
 
 // Config configures a Node. The zero value of a field means its default.
@@ -19,6 +20,23 @@ type Config struct {
 	DataDir string
 	// RaftListen is the address for the other nodes. Default 127.0.0.1:8082.
 	RaftListen string
+	// RaftAdvertise is what the other nodes dial, "host:port". Default: the address
+	// bound.
+	RaftAdvertise string
+	// APIAddr is where the other nodes forward requests to while this one leads,
+	// "host:port". A cluster of one does without.
+	APIAddr string
+	// TLS proves the nodes to each other. Without it the raft address has to be
+	// loopback, unless AllowInsecure is set.
+	TLS           *nodetls.Config
+	AllowInsecure bool
+	// Join lists the raft addresses of a cluster to join or to found: of one that
+	// is to be founded all of them, this node's included. Empty: a new data
+	// directory becomes a cluster of one.
+	Join []string
+	// Expect is how many nodes, all of Join, found a cluster when there is none. 0
+	// joins only.
+	Expect int
 	// Shards is the number of shards. Default 1. It may change between two starts;
 	// results do not depend on it.
 	Shards int
@@ -78,6 +96,8 @@ func (c Config) Validate() error {
 	fault(c.NodeID == "", "node id is required")
 	fault(c.DataDir == "", "data directory is required")
 	fault(c.Fatal == nil, "Fatal is required")
+	fault(c.Expect < 0, "a cluster of %d nodes", c.Expect)
+	fault(c.Expect > 1 && c.Expect != len(c.Join), "a cluster of %d nodes, but %d addresses of nodes", c.Expect, len(c.Join))
 	fault(c.Shards < 1, "%d shards", c.Shards)
 	fault(c.Retention < time.Second, "idempotency retention of %s is under a second", c.Retention)
 	fault(c.SnapshotBytes < 0, "snapshot after %d bytes", c.SnapshotBytes)

@@ -42,6 +42,9 @@ type FSM struct {
 	// replaying what the state has already. Only raft's goroutine uses it.
 	seen uint64
 
+	// withheld is why the state must not be read by clients; nil while it may.
+	withheld atomic.Pointer[error]
+
 	unsaved   unsaved
 	threshold int64         // bytes of entries after which a snapshot is due
 	overdue   chan struct{} // capacity 1: one is due
@@ -86,6 +89,13 @@ func (f *FSM) Apply(log *raft.Log) any {
 	f.seen = log.Index
 	m := f.machine
 	if log.Index <= m.pos.Index {
+		return nil
+	}
+	if isMemberChange(log.Data) {
+		if err := m.applyMembers(log.Index, log.Data); err != nil {
+			f.fatal(err)
+			panic(err)
+		}
 		return nil
 	}
 	applied, err := m.apply(log.Index, log.Term, log.Data)
@@ -237,6 +247,26 @@ func (f *FSM) use(fn func(m *machine) error) error {
 		return errNoState
 	}
 	return fn(f.machine)
+}
+
+// withhold refuses all further reads of clients with err.
+func (f *FSM) withhold(err error) { f.withheld.Store(&err) }
+
+// read runs fn as use does, for a client, unless the state is withheld.
+func (f *FSM) read(fn func(m *machine) error) error {
+	if err := f.withheld.Load(); err != nil {
+		return *err
+	}
+	return f.use(fn)
+}
+
+// position is how far the state has come.
+func (f *FSM) position() (at position) {
+	_ = f.use(func(m *machine) error { // without a state it is nowhere
+		at = m.position()
+		return nil
+	})
+	return at
 }
 
 // close waits for whoever uses the machine and closes it. raft must not call any

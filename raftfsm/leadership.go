@@ -12,7 +12,7 @@ import (
 // Ready returns nil while this node may propose: it leads, and its state has
 // everything that was committed before. Otherwise it returns ledger.ErrNoLeader.
 func (n *Node) Ready() error {
-	if !n.serving.Load() {
+	if !n.serving.Load() || n.diverged.Load() != nil {
 		return ledger.ErrNoLeader
 	}
 	return nil
@@ -96,7 +96,6 @@ func (p Proposal) Wait() (*ledger.Applied, error) {
 // followLeadership drains raft's notifications, which raft waits for, and lets
 // the node serve once a barrier has passed after it became leader.
 func (n *Node) followLeadership() {
-	defer n.done.Done()
 	var passed chan error // of the barrier under way
 	for {
 		select {
@@ -112,6 +111,11 @@ func (n *Node) followLeadership() {
 			passed = nil
 			if err != nil {
 				n.cfg.Logger.Warn("no barrier passed after the election", "error", err)
+				continue
+			}
+			if err := n.Diverged(); err != nil {
+				n.cfg.Logger.Error("handing the lead over", "error", err)
+				n.stepDown()
 				continue
 			}
 			n.serving.Store(true)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -28,11 +29,15 @@ type machine struct {
 	// applying is held for each entry, and by whoever needs an entry boundary.
 	applying sync.Mutex
 
-	// mu guards pos and worlds against readers; only the applying goroutine
+	// mu guards the fields below against readers; only the applying goroutine
 	// writes them, once per entry.
-	mu     sync.RWMutex
-	pos    position
-	worlds map[ledger.Currency]world
+	mu       sync.RWMutex
+	pos      position
+	worlds   map[ledger.Currency]world
+	recent   *recentDigests
+	advanced chan struct{} // closed with the next entry; nil while nobody waits
+
+	members atomic.Pointer[membership] // replaced by the applying goroutine
 
 	working map[uint64]*ledger.Payment // payments of earlier entries that this one acts on; nil: there is none
 	touched map[ledger.Currency]*world // scratch: world accounts as this entry leaves them
@@ -96,8 +101,10 @@ func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error)
 		worlds:    make(map[ledger.Currency]world),
 		working:   make(map[uint64]*ledger.Payment),
 		touched:   make(map[ledger.Currency]*world),
+		recent:    &recentDigests{},
 		retention: cfg.retention,
 	}
+	m.members.Store(&membership{})
 	defer func() {
 		if err != nil {
 			m.close()
@@ -118,6 +125,8 @@ func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error)
 			return nil, meta, fmt.Errorf("%w: %d µs in the state, %d µs asked for", ErrRetention, meta.Retention, cfg.retention)
 		}
 		m.pos, m.worlds = meta.Position, meta.worlds()
+		m.recent.put(m.pos.Index, m.pos.Digest)
+		m.members.Store(&meta.Membership)
 		err = st.Pages(func(k store.PageKey, page []byte) error {
 			return m.group.Load(shard.Key(k), page)
 		})
@@ -133,6 +142,9 @@ func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error)
 // close stops the shards and closes the store. What the checkpoint does not
 // have, the log has.
 func (m *machine) close() error {
+	m.mu.Lock()
+	m.wake()
+	m.mu.Unlock()
 	var faults []error
 	if m.group != nil {
 		m.group.Close()

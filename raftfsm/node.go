@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
+	"purser/internal/peer"
 	"purser/internal/store"
 	"purser/wal"
 )
@@ -27,6 +28,7 @@ type Node struct {
 	guard     *guardedLog
 	stable    *stableStore
 	snapshots *SnapshotStore
+	port      *peer.Port
 	transport *Transport
 	metrics   *nodeMetrics
 	logger    *raftLogger
@@ -38,6 +40,14 @@ type Node struct {
 	// serving is set while this node leads and has applied everything that was
 	// committed before it did.
 	serving atomic.Bool
+
+	identity identity
+	book     book
+	forming  atomic.Pointer[string] // why the node is in no cluster yet; nil when it is
+	diverged atomic.Pointer[error]  // the state is not the leader's; nil when it is
+
+	changing sync.Mutex // one change of the cluster at a time
+	progress progressTable
 
 	intake       intake
 	snapshotting sync.Mutex // one requested snapshot at a time
@@ -73,9 +83,9 @@ func Open(cfg Config) (_ *Node, err error) {
 	if err := n.startRaft(); err != nil {
 		return nil, err
 	}
-	n.done.Add(2)
-	go n.followLeadership()
-	go n.snapshotWhenOverdue()
+	n.done.Go(n.followLeadership)
+	n.done.Go(n.snapshotWhenOverdue)
+	n.done.Go(n.watchCluster)
 	return n, nil
 }
 
@@ -94,6 +104,9 @@ func (n *Node) openStorage() error {
 		return err
 	}
 	if err := claim(n.stable, n.cfg, used); err != nil {
+		return err
+	}
+	if err := n.identify(); err != nil {
 		return err
 	}
 	if err := syncPath(vfs.Default, filepath.Dir(dir)); err != nil {
@@ -169,6 +182,7 @@ func (n *Node) Close() error {
 	var err error
 	n.closeOnce.Do(func() {
 		n.serving.Store(false)
+		n.stepDown()
 		n.intake.close(n.raft)
 		close(n.stop)
 		err = n.closeParts()
@@ -184,6 +198,9 @@ func (n *Node) closeParts() error {
 		faults = append(faults, n.raft.Shutdown().Error())
 	} else if n.transport != nil {
 		faults = append(faults, n.transport.Close())
+	}
+	if n.port != nil {
+		faults = append(faults, n.port.Close())
 	}
 	if n.guard != nil {
 		n.guard.Close()

@@ -150,6 +150,10 @@ type Status struct {
 	Sequence     uint64
 	Digest       string
 	Shards       int
+	Cluster      string // its name; "" for a node that is in none
+	Formats      int    // newest entry format that every member reads
+	Forming      string // why the node is in no cluster, "" if it is
+	Diverged     error  // why it serves nothing, nil if it does
 	Members      []Member
 }
 
@@ -157,7 +161,10 @@ type Status struct {
 type Member struct {
 	ID          string
 	RaftAddress string
+	APIAddress  string
 	Voter       bool
+	Lag         uint64 // log entries behind the leader, as far as that knows; 0 on others
+	Reachable   bool   // it answered the leader's last question; true on others
 }
 
 // Status returns the present state of the node.
@@ -176,14 +183,31 @@ func (n *Node) Status() Status {
 		s.AppliedIndex, s.Sequence, s.Digest = at.Index, at.Seq, formatDigest(at.Digest)
 		return nil
 	})
-	if future := n.raft.GetConfiguration(); future.Error() == nil {
-		for _, server := range future.Configuration().Servers {
-			s.Members = append(s.Members, Member{
-				ID: string(server.ID), RaftAddress: string(server.Address), Voter: server.Suffrage == raft.Voter,
-			})
-		}
+	state := n.fsm.membership()
+	s.Cluster, s.Formats = *n.identity.cluster.Load(), state.formats()
+	s.Forming, s.Diverged = n.Forming(), n.Diverged()
+	if now, err := n.configuration(); err == nil {
+		s.Members = n.members(now, state)
 	}
 	return s
+}
+
+func (n *Node) members(now raft.Configuration, state *membership) (list []Member) {
+	known, last := n.progress.get(), n.raft.LastIndex()
+	for _, server := range now.Servers {
+		record, _ := state.find(string(server.ID))
+		m := Member{
+			ID: string(server.ID), RaftAddress: string(server.Address), APIAddress: record.APIAddr,
+			Voter: server.Suffrage == raft.Voter, Reachable: true,
+		}
+		if m.ID != n.cfg.NodeID && known != nil {
+			var p progress
+			p, m.Reachable = known[m.ID]
+			m.Lag = last - min(p.Applied, last)
+		}
+		list = append(list, m)
+	}
+	return list
 }
 
 func role(s raft.RaftState) string {

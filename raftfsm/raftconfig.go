@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"purser/internal/peer"
 )
 
 // aloneTimeout is raft's heartbeat and election timeout in a cluster of one,
@@ -15,35 +17,38 @@ const aloneTimeout = leaseTimeout
 // leaseTimeout is how long a leader leads on without hearing from a majority.
 const leaseTimeout = 500 * time.Millisecond
 
-// startRaft starts the transport and raft, with a cluster of this node alone if
-// there is none yet.
-func (n *Node) startRaft() error {
-	var err error
-	n.transport, err = NewTransport(TransportConfig{
-		BindAddr: n.cfg.RaftListen,
-		Logger:   n.logger.named("raft-net"),
+// startRaft starts raft on the port. A node without state waits there, without a
+// configuration, until it has found a cluster.
+func (n *Node) startRaft() (err error) {
+	n.port, err = peer.Listen(peer.Config{
+		Bind:          n.cfg.RaftListen,
+		Advertise:     n.cfg.RaftAdvertise,
+		TLS:           n.cfg.TLS,
+		AllowInsecure: n.cfg.AllowInsecure,
+		Resolve:       n.book.idAt,
+		AllowRaft:     n.book.has,
+		Logger:        n.cfg.Logger,
 	})
 	if err != nil {
 		return err
 	}
-	cfg := n.raftConfig()
+	n.transport, err = NewTransport(TransportConfig{Stream: n.port.Raft(), Logger: n.logger.named("raft-net")})
+	if err != nil {
+		return err
+	}
 	known, err := raft.HasExistingState(n.guard, n.stable, n.snapshots)
 	if err != nil {
 		return fmt.Errorf("read raft state: %w", err)
 	}
-	if !known {
-		members := raft.Configuration{Servers: []raft.Server{{
-			ID: cfg.LocalID, Address: n.transport.LocalAddr(),
-		}}}
-		if err := raft.BootstrapCluster(cfg, n.guard, n.stable, n.snapshots, n.transport, members); err != nil {
-			return fmt.Errorf("bootstrap: %w", err)
-		}
-	}
-	n.raft, err = raft.NewRaft(cfg, n.fsm, n.guard, n.stable, n.snapshots, n.transport)
+	n.raft, err = raft.NewRaft(n.raftConfig(), n.fsm, n.guard, n.stable, n.snapshots, n.transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	return n.hasten()
+	if err := n.enter(known); err != nil {
+		return err
+	}
+	n.port.Handle(n.answer)
+	return nil
 }
 
 func (n *Node) raftConfig() *raft.Config {
@@ -70,27 +75,21 @@ func (n *Node) raftConfig() *raft.Config {
 	return cfg
 }
 
-// hasten has a cluster of one elect itself at once instead of after the timeout
-// that a cluster needs.
-func (n *Node) hasten() error {
-	future := n.raft.GetConfiguration()
-	if err := future.Error(); err != nil {
-		return fmt.Errorf("read configuration: %w", err)
-	}
-	voters := 0
-	for _, s := range future.Configuration().Servers {
-		if s.Suffrage == raft.Voter {
-			voters++
-		}
-	}
-	if voters != 1 {
+// pace fits raft's timeouts to the number of voters: a cluster of one elects
+// itself at once instead of after the timeout that others need.
+func (n *Node) pace(voters int) error {
+	alone := voters == 1
+	if n.logger.alone.Swap(alone) == alone {
 		return nil
 	}
-	n.logger.alone.Store(true)
+	normal := raft.DefaultConfig()
 	cfg := n.raft.ReloadableConfig()
-	cfg.HeartbeatTimeout, cfg.ElectionTimeout = aloneTimeout, aloneTimeout
+	cfg.HeartbeatTimeout, cfg.ElectionTimeout = normal.HeartbeatTimeout, normal.ElectionTimeout
+	if alone {
+		cfg.HeartbeatTimeout, cfg.ElectionTimeout = aloneTimeout, aloneTimeout
+	}
 	if err := n.raft.ReloadConfig(cfg); err != nil {
-		return fmt.Errorf("hasten election: %w", err)
+		return fmt.Errorf("pace elections: %w", err)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package raftfsm
 
 import (
+	"context"
+
 	"purser/internal/ledger"
 	"purser/internal/store"
 )
@@ -22,7 +24,7 @@ func (f *FSM) Applied() (index uint64) {
 // Account returns an account; ok is false if there is none. World accounts
 // always exist: theirs has Outside set.
 func (f *FSM) Account(id []byte) (view ledger.AccountView, ok bool, err error) {
-	err = f.use(func(m *machine) error {
+	err = f.read(func(m *machine) error {
 		view, ok = m.account(id)
 		return nil
 	})
@@ -45,7 +47,7 @@ func (m *machine) account(id []byte) (ledger.AccountView, bool) {
 // Accounts lists up to limit accounts, by id, whose ids start with prefix and
 // come after the given one. World accounts are not listed.
 func (f *FSM) Accounts(prefix, after []byte, limit int) (page ledger.AccountsPage, err error) {
-	err = f.use(func(m *machine) error {
+	err = f.read(func(m *machine) error {
 		page, err = m.accounts(prefix, after, limit)
 		return err
 	})
@@ -75,7 +77,7 @@ func (m *machine) accounts(prefix, after []byte, limit int) (page ledger.Account
 // seq from, or from the start of the order if from is 0; ok is false if there is
 // no such account.
 func (f *FSM) Entries(id []byte, ascending bool, from uint64, limit int) (page ledger.EntriesPage, ok bool, err error) {
-	err = f.use(func(m *machine) error {
+	err = f.read(func(m *machine) error {
 		page, ok, err = m.entries(id, ascending, from, limit)
 		return err
 	})
@@ -102,7 +104,7 @@ func (m *machine) entries(id []byte, ascending bool, from uint64, limit int) (pa
 // Payment returns the payment with the given seq and its newest event; ok is
 // false if there is none.
 func (f *FSM) Payment(seq uint64) (view ledger.PaymentView, ok bool, err error) {
-	err = f.use(func(m *machine) error {
+	err = f.read(func(m *machine) error {
 		view, ok, err = m.store.Payment(seq, m.position().Seq+1)
 		return err
 	})
@@ -112,7 +114,7 @@ func (f *FSM) Payment(seq uint64) (view ledger.PaymentView, ok bool, err error) 
 // Key returns what an idempotency key remembers; ok is false if it is new or
 // forgotten.
 func (f *FSM) Key(key []byte) (view ledger.KeyView, ok bool, err error) {
-	err = f.use(func(m *machine) error {
+	err = f.read(func(m *machine) error {
 		view, ok, err = m.key(key)
 		return err
 	})
@@ -138,4 +140,46 @@ func (m *machine) key(key []byte) (ledger.KeyView, bool, error) {
 		}
 	}
 	return ledger.KeyView{}, false, nil
+}
+
+// AwaitApplied returns once the state reflects the entry at index, or with ctx's
+// error.
+func (f *FSM) AwaitApplied(ctx context.Context, index uint64) error {
+	for {
+		var advanced chan struct{}
+		err := f.read(func(m *machine) error {
+			advanced = m.whenPast(index)
+			return nil
+		})
+		if err != nil || advanced == nil {
+			return err
+		}
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// whenPast returns nil if the state reflects the entry at index, and otherwise
+// what closes at the next entry, or when this machine ends.
+func (m *machine) whenPast(index uint64) chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pos.Index >= index {
+		return nil
+	}
+	if m.advanced == nil {
+		m.advanced = make(chan struct{})
+	}
+	return m.advanced
+}
+
+// wake ends the waits for the next entry. The caller holds mu.
+func (m *machine) wake() {
+	if m.advanced != nil {
+		close(m.advanced)
+		m.advanced = nil
+	}
 }

@@ -61,7 +61,6 @@ const retrySnapshot = 10 * time.Second
 // snapshotWhenOverdue takes a snapshot whenever enough was applied since the
 // last one that succeeded.
 func (n *Node) snapshotWhenOverdue() {
-	defer n.done.Done()
 	n.fsm.whenOverdue(n.stop, func() {
 		switch meta, took, err := n.TakeSnapshot(); {
 		case errors.Is(err, raft.ErrRaftShutdown):

@@ -3,29 +3,16 @@ package raftfsm
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
-// ErrNotAdvertisable says that the address which peers would be told to dial
-// cannot be dialled: it is unspecified (0.0.0.0, ::), or has no host or no port.
-var ErrNotAdvertisable = errors.New("address cannot be advertised to peers")
-
-// TransportConfig configures a Transport. Either Stream or BindAddr is required.
+// TransportConfig configures a Transport.
 type TransportConfig struct {
-	// BindAddr is the TCP address to listen on, "host:port". Ignored with Stream.
-	BindAddr string
-
-	// AdvertiseAddr is what peers dial, "host:port"; the host may be a name, which
-	// is passed on unresolved so that it may move. Default: the address bound.
-	// Ignored with Stream, whose Addr is advertised.
-	AdvertiseAddr string
-
-	// Stream carries the connections instead of plain TCP, for mutual TLS. Whoever
-	// can reach a plain port is trusted. The Transport closes it.
+	// Stream carries the connections; its Addr is what peers dial. Required. The
+	// Transport closes it.
 	Stream raft.StreamLayer
 
 	// MaxPool is how many idle connections are kept per peer. Default 3.
@@ -66,15 +53,8 @@ func (c TransportConfig) withDefaults() TransportConfig {
 func (c TransportConfig) Validate() error {
 	c = c.withDefaults()
 	var errs []error
-	switch {
-	case c.Stream != nil:
-		errs = append(errs, checkAdvertisable(c.Stream.Addr().String()))
-	case c.BindAddr == "":
-		errs = append(errs, errors.New("transport: neither bind address nor stream"))
-	case c.AdvertiseAddr != "":
-		errs = append(errs, checkAdvertisable(c.AdvertiseAddr))
-	default:
-		errs = append(errs, checkHost(c.BindAddr))
+	if c.Stream == nil {
+		errs = append(errs, errors.New("transport: a stream is required"))
 	}
 	if c.MaxPool < 0 {
 		errs = append(errs, fmt.Errorf("transport: pool of %d connections", c.MaxPool))
@@ -110,21 +90,13 @@ var (
 	_ raft.WithClose   = (*Transport)(nil)
 )
 
-// NewTransport listens and serves peers. Close stops it; raft closes the
-// transport it was given when its shutdown is awaited. Errors: a fault of the
-// configuration, ErrNotAdvertisable, or the failure to bind.
+// NewTransport serves peers. Close stops it; raft closes the transport it was
+// given when its shutdown is awaited. Errors are faults of the configuration.
 func NewTransport(cfg TransportConfig) (*Transport, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	if cfg.Stream == nil {
-		stream, err := listenTCP(cfg.BindAddr, cfg.AdvertiseAddr)
-		if err != nil {
-			return nil, err
-		}
-		cfg.Stream = stream
-	}
 	return &Transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:          cfg.Stream,
 		MaxPool:         cfg.MaxPool,
@@ -145,76 +117,4 @@ func (t *Transport) Close() error {
 	err := t.NetworkTransport.Close()
 	t.CloseStreams()
 	return err
-}
-
-// tcpStream is a raft.StreamLayer over plain TCP.
-type tcpStream struct {
-	net.Listener
-	advertise net.Addr // nil: the listener's
-}
-
-var _ raft.StreamLayer = (*tcpStream)(nil)
-
-// listenTCP binds and makes sure that the address bound can be advertised when
-// no other is given.
-func listenTCP(bind, advertise string) (*tcpStream, error) {
-	l, err := net.Listen("tcp", bind)
-	if err != nil {
-		return nil, fmt.Errorf("listen for peers: %w", err)
-	}
-	s := &tcpStream{Listener: l}
-	if advertise != "" {
-		s.advertise = tcpName(advertise)
-	}
-	if err := checkAdvertisable(s.Addr().String()); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return s, nil
-}
-
-// Dial connects to a peer; timeout bounds the attempt.
-func (s *tcpStream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return net.DialTimeout("tcp", string(addr), timeout)
-}
-
-// Addr is the address peers are told.
-func (s *tcpStream) Addr() net.Addr {
-	if s.advertise != nil {
-		return s.advertise
-	}
-	return s.Listener.Addr()
-}
-
-// tcpName is a "host:port" whose host may be a name.
-type tcpName string
-
-func (n tcpName) Network() string { return "tcp" }
-func (n tcpName) String() string  { return string(n) }
-
-// checkAdvertisable refuses an address that a peer on another machine could
-// not dial.
-func checkAdvertisable(addr string) error {
-	if err := checkHost(addr); err != nil {
-		return err
-	}
-	if _, port, _ := net.SplitHostPort(addr); port == "" || port == "0" {
-		return fmt.Errorf("%w: %q has no port", ErrNotAdvertisable, addr)
-	}
-	return nil
-}
-
-// checkHost refuses an address without a definite host. Port 0 passes: it may
-// be bound, and the port that the system picks be advertised.
-func checkHost(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotAdvertisable, err)
-	}
-	if host == "" {
-		return fmt.Errorf("%w: %q has no host", ErrNotAdvertisable, addr)
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("%w: %q is unspecified", ErrNotAdvertisable, addr)
-	}
-	return nil
 }

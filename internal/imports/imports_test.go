@@ -29,9 +29,9 @@ var allowed = map[string][]string{
 	"shard":                      {"internal/ledger"},
 	"engine":                     {"internal/ledger"},
 	"transport":                  {"internal/ledger"},
-	"raftfsm":                    {"internal/ledger", "internal/store", "shard", "wal"},
+	"raftfsm":                    {"internal/ledger", "internal/nodetls", "internal/peer", "internal/store", "shard", "wal"},
 	"bench":                      {},
-	"cmd/purser":                 {"bench", "engine", "internal/ledger", "raftfsm", "shard", "transport"},
+	"cmd/purser":                 {"bench", "engine", "internal/ledger", "internal/nodetls", "raftfsm", "shard", "transport"},
 }
 
 // alsoInTests lists what only the tests of a package may import besides.

@@ -1,0 +1,290 @@
+package raftfsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"purser/internal/ledger"
+)
+
+var (
+	// ErrNotLeader is returned for what only the leader can do.
+	ErrNotLeader = errors.New("this node does not lead")
+
+	// ErrUnknownMember names no node of the cluster.
+	ErrUnknownMember = errors.New("no such member")
+
+	// ErrCannotChange wraps why the cluster cannot be changed as asked.
+	ErrCannotChange = errors.New("the cluster cannot be changed")
+)
+
+// proposeMembers has a change of the membership committed and applied here.
+func (n *Node) proposeMembers(c memberChange) error {
+	entry, err := encodeMemberChange(c)
+	if err != nil {
+		return err
+	}
+	var future raft.ApplyFuture
+	if !n.intake.hand(func() { future = n.raft.Apply(entry, n.cfg.AppendLimit) }) {
+		return ledger.ErrNoLeader
+	}
+	return future.Error()
+}
+
+// admit makes the node that asks a member, or notes its new addresses. It is the
+// leader's part of joining; asking twice changes nothing.
+func (n *Node) admit(ctx context.Context, in joinRequest) error {
+	if !n.serving.Load() {
+		leader, _ := n.raft.LeaderWithID()
+		return refusal(codeNotLeader, "%s", leader)
+	}
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	state := n.fsm.membership()
+	if in.Cluster != "" && in.Cluster != state.Cluster {
+		return refusal(codeRefused, "the node is in cluster %q, this is %q", in.Cluster, state.Cluster)
+	}
+	before, known := state.find(in.Member.ID)
+	if known {
+		if err := checkOwner(before, in.Member.Incarnation); err != nil {
+			return refusal(codeRefused, "%v", err)
+		}
+		in.Member.Learner = before.Learner
+	}
+	if err := n.visit(ctx, in.Member); err != nil {
+		return refusal(codeUnready, "%v", err)
+	}
+	return n.enlist(in.Member, before, known)
+}
+
+// visit makes sure that a node answers at the raft address that it gives.
+func (n *Node) visit(ctx context.Context, m MemberRecord) error {
+	if m.ID == n.cfg.NodeID {
+		return nil
+	}
+	var in introduction
+	if err := n.call(ctx, m.RaftAddr, m.ID, callHello, struct{}{}, &in); err != nil {
+		return fmt.Errorf("node %q gives an address that cannot be used: %w", m.ID, err)
+	}
+	if in.Node != m.ID || in.Incarnation != m.Incarnation {
+		return fmt.Errorf("at %s answers node %q, not %q, or from another data directory", m.RaftAddr, in.Node, m.ID)
+	}
+	return nil
+}
+
+// enlist writes the record of a member and gives raft its address. The caller
+// holds changing.
+func (n *Node) enlist(m, before MemberRecord, known bool) error {
+	if !known || m != before {
+		if err := n.proposeMembers(memberChange{Members: []MemberRecord{m}}); err != nil {
+			return err
+		}
+	}
+	now, err := n.configuration()
+	if err != nil {
+		return err
+	}
+	server := raft.Server{ID: raft.ServerID(m.ID), Address: raft.ServerAddress(m.RaftAddr), Suffrage: raft.Nonvoter}
+	for _, s := range now.Servers {
+		if s.ID != server.ID {
+			continue
+		}
+		if s.Address == server.Address {
+			return nil
+		}
+		server.Suffrage = s.Suffrage
+	}
+	n.book.add(server)
+	if server.Suffrage == raft.Voter {
+		return n.raft.AddVoter(server.ID, server.Address, 0, n.cfg.AppendLimit).Error()
+	}
+	return n.raft.AddNonvoter(server.ID, server.Address, 0, n.cfg.AppendLimit).Error()
+}
+
+func (n *Node) configuration() (raft.Configuration, error) {
+	future := n.raft.GetConfiguration()
+	if err := future.Error(); err != nil {
+		return raft.Configuration{}, fmt.Errorf("read configuration: %w", err)
+	}
+	return future.Configuration(), nil
+}
+
+// AddMember makes the node that waits at m.RaftAddr a member: first a learner, and
+// a voter once it has caught up, unless m.Learner says otherwise. For a member it
+// changes that. Errors wrap ErrNotLeader or ErrCannotChange.
+func (n *Node) AddMember(ctx context.Context, m MemberRecord) error {
+	if !n.serving.Load() {
+		return ErrNotLeader
+	}
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	var in introduction
+	if err := n.call(ctx, m.RaftAddr, m.ID, callHello, struct{}{}, &in); err != nil {
+		return fmt.Errorf("%w: no node answers at %s: %w", ErrCannotChange, m.RaftAddr, err)
+	}
+	state := n.fsm.membership()
+	switch {
+	case in.Node != m.ID:
+		return fmt.Errorf("%w: at %s answers node %q, not %q", ErrCannotChange, m.RaftAddr, in.Node, m.ID)
+	case in.Cluster != "" && in.Cluster != state.Cluster:
+		return fmt.Errorf("%w: node %q is in another cluster", ErrCannotChange, m.ID)
+	}
+	m.Incarnation, m.Formats = in.Incarnation, ledger.EntryVersion
+	before, known := state.find(m.ID)
+	if known {
+		if err := checkOwner(before, m.Incarnation); err != nil {
+			return fmt.Errorf("%w: %w", ErrCannotChange, err)
+		}
+		m.Formats = before.Formats
+	}
+	if err := n.enlist(m, before, known); err != nil {
+		return fmt.Errorf("%w: %w", ErrCannotChange, err)
+	}
+	if m.Learner {
+		return n.demote(m.ID)
+	}
+	return nil
+}
+
+// demote makes a voter a learner.
+func (n *Node) demote(id string) error {
+	now, err := n.configuration()
+	if err != nil {
+		return err
+	}
+	for _, s := range now.Servers {
+		if string(s.ID) != id || s.Suffrage != raft.Voter {
+			continue
+		}
+		if voters(now) == 1 || id == n.cfg.NodeID {
+			return fmt.Errorf("%w: the leader has to vote", ErrCannotChange)
+		}
+		return n.raft.DemoteVoter(s.ID, 0, n.cfg.AppendLimit).Error()
+	}
+	return nil
+}
+
+// RemoveMember takes a node out of the cluster, for good: its id can never be used
+// again. Errors wrap ErrNotLeader, ErrUnknownMember or ErrCannotChange.
+func (n *Node) RemoveMember(_ context.Context, id string) error {
+	if !n.serving.Load() {
+		return ErrNotLeader
+	}
+	if id == n.cfg.NodeID {
+		return fmt.Errorf("%w: node %q leads; transfer the lead first", ErrCannotChange, id)
+	}
+	n.changing.Lock()
+	defer n.changing.Unlock()
+	record, ok := n.fsm.membership().find(id)
+	if !ok {
+		return fmt.Errorf("%w: %q", ErrUnknownMember, id)
+	}
+	if !record.Removed {
+		record.Removed = true
+		if err := n.proposeMembers(memberChange{Members: []MemberRecord{record}}); err != nil {
+			return fmt.Errorf("%w: %w", ErrCannotChange, err)
+		}
+	}
+	if err := n.raft.RemoveServer(raft.ServerID(id), 0, n.cfg.AppendLimit).Error(); err != nil {
+		return fmt.Errorf("%w: %w", ErrCannotChange, err)
+	}
+	return nil
+}
+
+// TransferLeadership hands the lead to a voter, to any if to is "", and returns
+// once that one says that it leads and serves. Errors wrap ErrNotLeader,
+// ErrUnknownMember or ErrCannotChange.
+func (n *Node) TransferLeadership(ctx context.Context, to string) (leader string, term uint64, err error) {
+	if !n.serving.Load() {
+		return "", 0, ErrNotLeader
+	}
+	if to == n.cfg.NodeID {
+		return to, n.raft.CurrentTerm(), nil
+	}
+	now, err := n.configuration()
+	if err != nil {
+		return "", 0, err
+	}
+	var future raft.Future
+	if to == "" {
+		if voters(now) < 2 {
+			return "", 0, fmt.Errorf("%w: no other node votes", ErrCannotChange)
+		}
+		future = n.raft.LeadershipTransfer()
+	} else {
+		target, err := voter(now, to)
+		if err != nil {
+			return "", 0, err
+		}
+		future = n.raft.LeadershipTransferToServer(target.ID, target.Address)
+	}
+	if err := future.Error(); err != nil {
+		return "", 0, fmt.Errorf("%w: %w", ErrCannotChange, err)
+	}
+	return n.awaitLeader(ctx, to)
+}
+
+func voter(in raft.Configuration, id string) (raft.Server, error) {
+	for _, s := range in.Servers {
+		switch {
+		case string(s.ID) != id:
+		case s.Suffrage != raft.Voter:
+			return s, fmt.Errorf("%w: node %q has no vote", ErrCannotChange, id)
+		default:
+			return s, nil
+		}
+	}
+	return raft.Server{}, fmt.Errorf("%w: %q", ErrUnknownMember, id)
+}
+
+// transferWait is how long a transfer may take from raft's word for it to the new
+// leader's.
+const transferWait = 10 * time.Second
+
+// awaitLeader waits until another node, the one asked for, leads by its own word:
+// raft's only means that the target was told to start an election.
+func (n *Node) awaitLeader(ctx context.Context, to string) (string, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, transferWait)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		addr, id := n.raft.LeaderWithID()
+		if leader := string(id); leader != "" && leader != n.cfg.NodeID {
+			var p progress
+			err := n.call(ctx, string(addr), leader, callProgress, struct{}{}, &p)
+			switch {
+			case err == nil && p.Diverged:
+				return "", 0, fmt.Errorf("%w: node %q has diverged", ErrCannotChange, leader)
+			case err != nil || !p.Leading:
+			case to != "" && leader != to:
+				return "", 0, fmt.Errorf("%w: node %q leads now", ErrCannotChange, leader)
+			default:
+				return leader, n.raft.CurrentTerm(), nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return "", 0, fmt.Errorf("%w: node %q does not lead after %s", ErrCannotChange, to, transferWait)
+		case <-n.stop:
+			return "", 0, ErrNotLeader
+		}
+	}
+}
+
+// stepDown hands the lead to another voter, if there is one, before the node
+// ends, so that the others need not miss it first.
+func (n *Node) stepDown() {
+	now, err := n.configuration()
+	if err != nil || n.raft.State() != raft.Leader || voters(now) < 2 {
+		return
+	}
+	if err := n.raft.LeadershipTransfer().Error(); err != nil {
+		n.cfg.Logger.Warn("the lead was not handed over", "error", err)
+	}
+}

@@ -1,0 +1,374 @@
+package raftfsm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"purser/internal/ledger"
+)
+
+// testCluster is three nodes, each with a directory and a port of its own.
+type testCluster struct {
+	t     *testing.T
+	cfg   map[string]Config
+	nodes map[string]*Node
+	proposer
+}
+
+// freeAddrs returns loopback addresses that nothing listens on.
+func freeAddrs(t *testing.T, count int) (addrs []string) {
+	t.Helper()
+	for range count {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs
+}
+
+func newTestCluster(t *testing.T, ids ...string) *testCluster {
+	t.Helper()
+	c := &testCluster{t: t, cfg: map[string]Config{}, nodes: map[string]*Node{}}
+	addrs := freeAddrs(t, len(ids))
+	for i, id := range ids {
+		cfg := nodeConfig(t, t.TempDir())
+		cfg.NodeID, cfg.RaftListen, cfg.APIAddr = id, addrs[i], "api-of-"+id
+		cfg.Join, cfg.Expect = addrs, len(ids)
+		c.cfg[id] = cfg
+	}
+	t.Cleanup(func() {
+		for id := range c.nodes {
+			c.stop(id)
+		}
+	})
+	return c
+}
+
+func (c *testCluster) start(ids ...string) {
+	c.t.Helper()
+	for _, id := range ids {
+		n, err := Open(c.cfg[id])
+		if err != nil {
+			c.t.Fatalf("%s: %v", id, err)
+		}
+		c.nodes[id] = n
+	}
+}
+
+func (c *testCluster) stop(id string) {
+	c.t.Helper()
+	n := c.nodes[id]
+	delete(c.nodes, id)
+	if err := n.Close(); err != nil {
+		c.t.Errorf("close %s: %v", id, err)
+	}
+}
+
+// eventually waits for what is bound to happen.
+func (c *testCluster) eventually(what string, holds func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			for id, n := range c.nodes {
+				c.t.Logf("%s: %+v", id, n.Status())
+			}
+			c.t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+// leader waits for one and returns it.
+func (c *testCluster) leader() (leader *Node) {
+	c.t.Helper()
+	c.eventually("a node leads", func() bool {
+		for _, n := range c.nodes {
+			if n.Ready() == nil {
+				leader = n
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+// settled waits until every node has applied what the leader has, and all have
+// the same digest and know each other.
+func (c *testCluster) settled() {
+	c.t.Helper()
+	c.eventually("all nodes are at the same point", func() bool {
+		want := c.leader().Status()
+		for _, n := range c.nodes {
+			s := n.Status()
+			if s.AppliedIndex != want.AppliedIndex || s.Digest != want.Digest || s.Diverged != nil {
+				return false
+			}
+			for _, m := range s.Members {
+				if m.APIAddress != "api-of-"+m.ID {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+func (c *testCluster) follower() *Node {
+	c.t.Helper()
+	leader := c.leader()
+	for _, n := range c.nodes {
+		if n != leader {
+			return n
+		}
+	}
+	c.t.Fatal("there is no follower")
+	return nil
+}
+
+func TestClusterForms(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	c.start("n3", "n1")
+	if n := c.nodes["n1"]; n.Ready() == nil {
+		t.Fatal("two of three found a cluster")
+	}
+	c.eventually("n1 says whom it misses", func() bool { return strings.Contains(c.nodes["n1"].Forming(), "2 of 3") })
+	c.start("n2")
+	c.pay(t, c.leader(), 30)
+	c.settled()
+	status := c.leader().Status()
+	if len(status.Members) != 3 || status.Cluster == "" || status.Forming != "" {
+		t.Fatalf("%+v", status)
+	}
+	for _, n := range c.nodes {
+		c.check(t, n)
+		if api, self := n.Leader(); api != "api-of-"+status.Node || self != (n.cfg.NodeID == status.Node) {
+			t.Errorf("%s says that %s leads (self %t)", n.cfg.NodeID, api, self)
+		}
+	}
+
+	// The same commands again.
+	for _, id := range []string{"n1", "n2", "n3"} {
+		c.stop(id)
+		c.start(id)
+	}
+	c.settled()
+	if got := c.leader().Status().Cluster; got != status.Cluster {
+		t.Errorf("cluster %q after the restart, %q before", got, status.Cluster)
+	}
+	c.pay(t, c.leader(), 5)
+	c.settled()
+}
+
+func TestClusterSurvivesALeader(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	for range 3 {
+		leader := c.leader()
+		c.pay(t, leader, 10)
+		id := leader.cfg.NodeID
+		c.stop(id)
+		c.pay(t, c.leader(), 10)
+		c.start(id)
+		c.settled()
+	}
+	for _, n := range c.nodes {
+		c.check(t, n)
+	}
+}
+
+func TestClusterTransfersTheLead(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	ctx := context.Background()
+	for _, to := range []string{"n1", "n2", "n3", "n1"} {
+		c.pay(t, c.leader(), 5)
+		c.settled()
+		leader, _, err := c.leader().TransferLeadership(ctx, to)
+		if err != nil || leader != to {
+			t.Fatalf("transfer to %s: %s, %v", to, leader, err)
+		}
+		if c.nodes[to].Ready() != nil {
+			t.Fatalf("%s does not serve", to)
+		}
+	}
+	leader := c.leader()
+	if _, _, err := leader.TransferLeadership(ctx, "n9"); !errors.Is(err, ErrUnknownMember) {
+		t.Errorf("transfer to nobody: %v", err)
+	}
+	if _, _, err := c.follower().TransferLeadership(ctx, "n2"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("transfer by a follower: %v", err)
+	}
+	if to, _, err := leader.TransferLeadership(ctx, ""); err != nil || to == leader.cfg.NodeID {
+		t.Errorf("transfer to any: %s, %v", to, err)
+	}
+}
+
+func TestClusterTakesInAndRemovesNodes(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3", "n4")
+	for id, cfg := range c.cfg { // n4 is to join, not to found
+		cfg.Join, cfg.Expect = c.cfg["n1"].Join[:3], 3
+		c.cfg[id] = cfg
+	}
+	c.start("n1", "n2", "n3")
+	c.pay(t, c.leader(), 20)
+	if _, _, err := c.leader().TakeSnapshot(); err != nil {
+		t.Fatal(err)
+	}
+	c.start("n4")
+	c.eventually("n4 votes", func() bool {
+		return slices.ContainsFunc(c.leader().Status().Members, func(m Member) bool { return m.ID == "n4" && m.Voter })
+	})
+	c.settled()
+	c.check(t, c.nodes["n4"])
+
+	if c.leader().cfg.NodeID == "n4" {
+		if _, _, err := c.leader().TransferLeadership(context.Background(), "n1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.leader().RemoveMember(context.Background(), "n4"); err != nil {
+		t.Fatal(err)
+	}
+	c.stop("n4")
+	c.settled()
+	if got := c.leader().Status().Members; len(got) != 3 {
+		t.Fatalf("%+v", got)
+	}
+
+	// Empty, and under its old id.
+	cfg := c.cfg["n4"]
+	cfg.DataDir = t.TempDir()
+	c.cfg["n4"] = cfg
+	c.start("n4")
+	c.eventually("n4 is refused", func() bool { return strings.Contains(c.nodes["n4"].Forming(), "was removed") })
+}
+
+func TestWipedNodeIsRefused(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.settled()
+	id := c.follower().cfg.NodeID
+	c.stop(id)
+	cfg := c.cfg[id]
+	cfg.DataDir = t.TempDir()
+	c.cfg[id] = cfg
+	c.start(id)
+	wiped := c.nodes[id]
+	c.eventually("the wiped node is refused", func() bool { return strings.Contains(wiped.Forming(), ErrForeignID.Error()) })
+	c.pay(t, c.leader(), 20)
+	if got := wiped.raft.LastIndex(); got != 0 {
+		t.Errorf("it took entries up to %d", got)
+	}
+	if votes := wiped.raft.CurrentTerm(); votes != 0 {
+		t.Errorf("it takes part in term %d", votes)
+	}
+
+	// Under a new id it is welcome, and the old one can go.
+	c.stop(id)
+	cfg.NodeID, cfg.DataDir, cfg.RaftListen = "n9", t.TempDir(), freeAddrs(t, 1)[0]
+	cfg.APIAddr = "api-of-n9"
+	c.cfg["n9"] = cfg
+	c.start("n9")
+	c.eventually("n9 votes", func() bool {
+		return slices.ContainsFunc(c.leader().Status().Members, func(m Member) bool { return m.ID == "n9" && m.Voter })
+	})
+	if err := c.leader().RemoveMember(context.Background(), id); err != nil {
+		t.Fatal(err)
+	}
+	c.settled()
+}
+
+func TestNodesThatWereToldDifferentlyFoundNothing(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	cfg := c.cfg["n2"]
+	cfg.Join = []string{cfg.Join[0], cfg.Join[1], "127.0.0.1:1"}
+	c.cfg["n2"] = cfg
+	c.start("n1", "n2", "n3")
+	c.eventually("n1 says who disagrees", func() bool { return strings.Contains(c.nodes["n1"].Forming(), `node "n2" is to found`) })
+}
+
+func TestNodeMovesToAnotherAddress(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.settled()
+	id := c.follower().cfg.NodeID
+	c.stop(id)
+	cfg := c.cfg[id]
+	cfg.RaftListen = freeAddrs(t, 1)[0]
+	c.cfg[id] = cfg
+	c.start(id)
+	c.eventually("the leader knows the address", func() bool {
+		return slices.ContainsFunc(c.leader().Status().Members, func(m Member) bool {
+			return m.ID == id && m.RaftAddress == cfg.RaftListen && m.Voter
+		})
+	})
+	c.pay(t, c.leader(), 5)
+	c.settled()
+}
+
+func TestDivergedNodeServesNothing(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.pay(t, c.leader(), 5)
+	c.settled()
+	bad := c.follower()
+	_ = bad.fsm.use(func(m *machine) error {
+		m.applying.Lock()
+		defer m.applying.Unlock()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.pos.Digest++
+		return nil
+	})
+	c.eventually("the node says that it diverged", func() bool { return errors.Is(bad.Diverged(), ErrDiverged) })
+	if _, _, err := bad.State().Account([]byte("a")); !errors.Is(err, ErrDiverged) {
+		t.Errorf("it still answers: %v", err)
+	}
+	if api, self := bad.Leader(); api != "" || self {
+		t.Errorf("it still forwards to %q", api)
+	}
+	if !errors.Is(bad.Ready(), ledger.ErrNoLeader) {
+		t.Error("it is ready")
+	}
+	for _, n := range c.nodes {
+		if n != bad && n.Diverged() != nil {
+			t.Errorf("%s: %v", n.cfg.NodeID, n.Diverged())
+		}
+	}
+	// It does not keep the lead either.
+	leader := c.leader()
+	if _, _, err := leader.TransferLeadership(context.Background(), bad.cfg.NodeID); err == nil {
+		t.Error("a diverged node leads")
+	}
+	c.pay(t, c.leader(), 5)
+}
+
+func TestMembershipSurvivesSnapshots(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.pay(t, c.leader(), 5)
+	c.settled()
+	want := fmt.Sprint(c.leader().State().Members())
+	for id, n := range c.nodes {
+		if _, _, err := n.TakeSnapshot(); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+	}
+	for _, id := range []string{"n1", "n2", "n3"} {
+		c.stop(id)
+		c.start(id)
+		if got := fmt.Sprint(c.nodes[id].State().Members()); got != want {
+			t.Errorf("%s knows %s, want %s", id, got, want)
+		}
+	}
+	c.settled()
+}

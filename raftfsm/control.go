@@ -1,0 +1,154 @@
+package raftfsm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"purser/internal/peer"
+)
+
+// The control calls that nodes make to each other, on the port of raft.
+const (
+	callHello    = "hello"    // who are you: introduction
+	callJoin     = "join"     // make me a member, or note my new addresses; leader only
+	callProgress = "progress" // how far are you: progress
+	callCompare  = "compare"  // what was your digest: comparison
+)
+
+// Codes of refusals, besides those of package peer.
+const (
+	codeNotLeader = "not_leader"
+	codeRefused   = "refused" // asking again is no use
+	codeUnready   = "unready" // asking again may be
+)
+
+// introduction is the answer to hello.
+type introduction struct {
+	Node        string         `json:"node"`
+	Incarnation string         `json:"incarnation"`
+	Cluster     string         `json:"cluster"`  // "" for a node that is in none
+	Join        []string       `json:"join"`     // as it was told, in order
+	Expect      int            `json:"expect"`   // as it was told
+	Founders    []MemberRecord `json:"founders"` // of Cluster, if it is one of them
+	Members     []MemberRecord `json:"members"`  // of Cluster, as far as it knows
+	Leader      string         `json:"leader"`   // raft address, "" if unknown
+}
+
+// joinRequest asks the leader for membership.
+type joinRequest struct {
+	Cluster string       `json:"cluster"` // that the node is in already, or ""
+	Member  MemberRecord `json:"member"`
+}
+
+// progress is how far a node has come.
+type progress struct {
+	Node     string `json:"node"`
+	Leading  bool   `json:"leading"` // and serving
+	Applied  uint64 `json:"applied"` // index of raft's last entry applied
+	Diverged bool   `json:"diverged"`
+}
+
+// comparison asks for, or tells, the digest after an entry.
+type comparison struct {
+	Index  uint64 `json:"index"`
+	Digest string `json:"digest"` // "" if the node does not have it any more, or yet
+}
+
+// answer serves the control calls of other nodes.
+func (n *Node) answer(ctx context.Context, caller peer.Caller, method string, body json.RawMessage) (any, error) {
+	switch method {
+	case callHello:
+		return n.introduce(), nil
+	case callJoin:
+		var in joinRequest
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, refusal(codeRefused, "join: %v", err)
+		}
+		if caller.NodeID != "" && caller.NodeID != in.Member.ID {
+			return nil, refusal(codeRefused, "the certificate is that of %q, not of %q", caller.NodeID, in.Member.ID)
+		}
+		return struct{}{}, n.admit(ctx, in)
+	case callProgress:
+		return n.ownProgress(), nil
+	case callCompare:
+		var in comparison
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, refusal(codeRefused, "compare: %v", err)
+		}
+		return n.compareWith(in, caller), nil
+	}
+	return nil, peer.UnknownMethod(method)
+}
+
+// introduce says who this node is.
+func (n *Node) introduce() introduction {
+	state := n.fsm.membership()
+	in := introduction{
+		Node:        n.cfg.NodeID,
+		Incarnation: n.identity.incarnation,
+		Cluster:     *n.identity.cluster.Load(),
+		Join:        sorted(n.cfg.Join),
+		Expect:      n.cfg.Expect,
+		Members:     state.Members,
+	}
+	if state.Cluster != in.Cluster {
+		in.Members = nil // of a cluster before this one
+	}
+	if founders := n.identity.founders.Load(); founders != nil {
+		in.Founders = *founders
+	}
+	leader, _ := n.raft.LeaderWithID()
+	in.Leader = string(leader)
+	return in
+}
+
+// member returns what the introduction says of a node: its record, or at first
+// that of its founding.
+func (in *introduction) member(id string) (MemberRecord, bool) {
+	for _, list := range [][]MemberRecord{in.Members, in.Founders} {
+		i := slices.IndexFunc(list, func(m MemberRecord) bool { return m.ID == id })
+		if i >= 0 {
+			return list[i], true
+		}
+	}
+	return MemberRecord{}, false
+}
+
+func (n *Node) ownProgress() progress {
+	return progress{
+		Node:     n.cfg.NodeID,
+		Leading:  n.serving.Load(),
+		Applied:  n.raft.AppliedIndex(),
+		Diverged: n.diverged.Load() != nil,
+	}
+}
+
+// callTimeout bounds the calls of the cluster's routine.
+const callTimeout = 2 * time.Second
+
+// call makes a control call of the cluster's routine.
+func (n *Node) call(ctx context.Context, addr, id, method string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return n.port.Call(ctx, addr, id, method, in, out)
+}
+
+func refusal(code, format string, args ...any) error {
+	return &peer.RemoteError{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// refusedWith reports whether a call was refused with code.
+func refusedWith(err error, code string) bool {
+	remote, ok := errors.AsType[*peer.RemoteError](err)
+	return ok && remote.Code == code
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}
