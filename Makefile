@@ -9,7 +9,7 @@ LDFLAGS     := -X main.version=$(VERSION)
 export GOFLAGS := -tags=$(TAGS) -buildvcs=false
 export CGO_ENABLED ?= 0
 
-.PHONY: build run test check fmt vet staticcheck race crash fuzz bench bench-micro bench-wal clean
+.PHONY: build run cluster test check fmt vet staticcheck race crash fuzz bench bench-micro bench-wal clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/purser ./cmd/purser
@@ -17,6 +17,10 @@ build:
 # One durable node on loopback with funded accounts, in ./data.
 run: build
 	./bin/purser dev --data-dir data
+
+# Three nodes on loopback, in ./data-cluster.
+cluster: build
+	deploy/cluster.sh
 
 test:
 	$(GO) test -count=1 -timeout 30m ./...

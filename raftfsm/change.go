@@ -2,17 +2,21 @@ package raftfsm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"purser/internal/ledger"
+	"purser/internal/peer"
 )
 
 var (
-	// ErrNotLeader is returned for what only the leader can do.
+	// ErrNotLeader is returned for what only the leader can do, by a node that knows
+	// none.
 	ErrNotLeader = errors.New("this node does not lead")
 
 	// ErrUnknownMember names no node of the cluster.
@@ -115,10 +119,10 @@ func (n *Node) configuration() (raft.Configuration, error) {
 
 // AddMember makes the node that waits at m.RaftAddr a member: first a learner, and
 // a voter once it has caught up, unless m.Learner says otherwise. For a member it
-// changes that. Errors wrap ErrNotLeader or ErrCannotChange.
+// changes that. Any node may be asked. Errors wrap ErrNotLeader or ErrCannotChange.
 func (n *Node) AddMember(ctx context.Context, m MemberRecord) error {
 	if !n.serving.Load() {
-		return ErrNotLeader
+		return n.forward(ctx, callAdd, m, nil)
 	}
 	n.changing.Lock()
 	defer n.changing.Unlock()
@@ -150,6 +154,59 @@ func (n *Node) AddMember(ctx context.Context, m MemberRecord) error {
 	return nil
 }
 
+// forwardTimeout bounds a change that the leader is asked for: a transfer takes
+// the longest.
+const forwardTimeout = transferWait + 5*time.Second
+
+// forward asks the leader to make a change that was asked of this node.
+func (n *Node) forward(ctx context.Context, method string, in, out any) error {
+	addr, id := n.raft.LeaderWithID()
+	if id == "" || string(id) == n.cfg.NodeID {
+		return ErrNotLeader
+	}
+	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
+	defer cancel()
+	err := n.port.Call(ctx, string(addr), string(id), method, in, out)
+	if remote, ok := errors.AsType[*peer.RemoteError](err); ok {
+		if remote.Code == codeNotLeader {
+			return ErrNotLeader
+		}
+		return fmt.Errorf("%w: %s", ErrCannotChange, strings.TrimPrefix(remote.Message, ErrCannotChange.Error()+": "))
+	}
+	if err != nil {
+		return fmt.Errorf("%w, or it is not known: %w", ErrCannotChange, err)
+	}
+	return nil
+}
+
+// change makes a change that another node was asked for and forwarded.
+func (n *Node) change(ctx context.Context, method string, body json.RawMessage) (out any, err error) {
+	if !n.serving.Load() {
+		return nil, refusal(codeNotLeader, "node %q does not lead", n.cfg.NodeID)
+	}
+	var member MemberRecord
+	var id string
+	into := any(&id)
+	if method == callAdd {
+		into = &member
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return nil, refusal(codeRefused, "%s: %v", method, err)
+	}
+	switch method {
+	case callAdd:
+		err = n.AddMember(ctx, member)
+	case callRemove:
+		err = n.RemoveMember(ctx, id)
+	case callTransfer:
+		out, err = n.TransferLeadership(ctx, id)
+	}
+	if err != nil {
+		return nil, refusal(codeRefused, "%v", err)
+	}
+	return out, nil
+}
+
 // demote makes a voter a learner.
 func (n *Node) demote(id string) error {
 	now, err := n.configuration()
@@ -169,10 +226,11 @@ func (n *Node) demote(id string) error {
 }
 
 // RemoveMember takes a node out of the cluster, for good: its id can never be used
-// again. Errors wrap ErrNotLeader, ErrUnknownMember or ErrCannotChange.
-func (n *Node) RemoveMember(_ context.Context, id string) error {
+// again. Any node may be asked. Errors wrap ErrNotLeader, ErrUnknownMember or
+// ErrCannotChange.
+func (n *Node) RemoveMember(ctx context.Context, id string) error {
 	if !n.serving.Load() {
-		return ErrNotLeader
+		return n.forward(ctx, callRemove, id, nil)
 	}
 	if id == n.cfg.NodeID {
 		return fmt.Errorf("%w: node %q leads; transfer the lead first", ErrCannotChange, id)
@@ -195,35 +253,42 @@ func (n *Node) RemoveMember(_ context.Context, id string) error {
 	return nil
 }
 
+// Transfer is a change of the lead that has happened.
+type Transfer struct {
+	Leader string `json:"leader"`
+	Term   uint64 `json:"term"`
+}
+
 // TransferLeadership hands the lead to a voter, to any if to is "", and returns
-// once that one says that it leads and serves. Errors wrap ErrNotLeader,
-// ErrUnknownMember or ErrCannotChange.
-func (n *Node) TransferLeadership(ctx context.Context, to string) (leader string, term uint64, err error) {
+// once that one says that it leads and serves. Any node may be asked. Errors wrap
+// ErrNotLeader, ErrUnknownMember or ErrCannotChange.
+func (n *Node) TransferLeadership(ctx context.Context, to string) (t Transfer, err error) {
 	if !n.serving.Load() {
-		return "", 0, ErrNotLeader
+		err = n.forward(ctx, callTransfer, to, &t)
+		return t, err
 	}
 	if to == n.cfg.NodeID {
-		return to, n.raft.CurrentTerm(), nil
+		return Transfer{to, n.raft.CurrentTerm()}, nil
 	}
 	now, err := n.configuration()
 	if err != nil {
-		return "", 0, err
+		return t, err
 	}
 	var future raft.Future
 	if to == "" {
 		if voters(now) < 2 {
-			return "", 0, fmt.Errorf("%w: no other node votes", ErrCannotChange)
+			return t, fmt.Errorf("%w: no other node votes", ErrCannotChange)
 		}
 		future = n.raft.LeadershipTransfer()
 	} else {
 		target, err := voter(now, to)
 		if err != nil {
-			return "", 0, err
+			return t, err
 		}
 		future = n.raft.LeadershipTransferToServer(target.ID, target.Address)
 	}
 	if err := future.Error(); err != nil {
-		return "", 0, fmt.Errorf("%w: %w", ErrCannotChange, err)
+		return t, fmt.Errorf("%w: %w", ErrCannotChange, err)
 	}
 	return n.awaitLeader(ctx, to)
 }
@@ -247,7 +312,7 @@ const transferWait = 10 * time.Second
 
 // awaitLeader waits until another node, the one asked for, leads by its own word:
 // raft's only means that the target was told to start an election.
-func (n *Node) awaitLeader(ctx context.Context, to string) (string, uint64, error) {
+func (n *Node) awaitLeader(ctx context.Context, to string) (Transfer, error) {
 	ctx, cancel := context.WithTimeout(ctx, transferWait)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -259,27 +324,27 @@ func (n *Node) awaitLeader(ctx context.Context, to string) (string, uint64, erro
 			err := n.call(ctx, string(addr), leader, callProgress, struct{}{}, &p)
 			switch {
 			case err == nil && p.Diverged:
-				return "", 0, fmt.Errorf("%w: node %q has diverged", ErrCannotChange, leader)
+				return Transfer{}, fmt.Errorf("%w: node %q has diverged", ErrCannotChange, leader)
 			case err != nil || !p.Leading:
 			case to != "" && leader != to:
-				return "", 0, fmt.Errorf("%w: node %q leads now", ErrCannotChange, leader)
+				return Transfer{}, fmt.Errorf("%w: node %q leads now", ErrCannotChange, leader)
 			default:
-				return leader, n.raft.CurrentTerm(), nil
+				return Transfer{leader, n.raft.CurrentTerm()}, nil
 			}
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return "", 0, fmt.Errorf("%w: node %q does not lead after %s", ErrCannotChange, to, transferWait)
+			return Transfer{}, fmt.Errorf("%w: node %q does not lead after %s", ErrCannotChange, to, transferWait)
 		case <-n.stop:
-			return "", 0, ErrNotLeader
+			return Transfer{}, ErrNotLeader
 		}
 	}
 }
 
-// stepDown hands the lead to another voter, if there is one, before the node
-// ends, so that the others need not miss it first.
-func (n *Node) stepDown() {
+// StepDown hands the lead to another voter, if this node has it and there is one,
+// so that the others need not miss it first. It is for before the node ends.
+func (n *Node) StepDown() {
 	now, err := n.configuration()
 	if err != nil || n.raft.State() != raft.Leader || voters(now) < 2 {
 		return

@@ -192,23 +192,27 @@ func TestClusterTransfersTheLead(t *testing.T) {
 	for _, to := range []string{"n1", "n2", "n3", "n1"} {
 		c.pay(t, c.leader(), 5)
 		c.settled()
-		leader, _, err := c.leader().TransferLeadership(ctx, to)
-		if err != nil || leader != to {
-			t.Fatalf("transfer to %s: %s, %v", to, leader, err)
+		by := c.leader()
+		if to == "n2" {
+			by = c.follower()
+		}
+		done, err := by.TransferLeadership(ctx, to)
+		if err != nil || done.Leader != to {
+			t.Fatalf("transfer to %s: %+v, %v", to, done, err)
 		}
 		if c.nodes[to].Ready() != nil {
 			t.Fatalf("%s does not serve", to)
 		}
 	}
 	leader := c.leader()
-	if _, _, err := leader.TransferLeadership(ctx, "n9"); !errors.Is(err, ErrUnknownMember) {
+	if _, err := leader.TransferLeadership(ctx, "n9"); !errors.Is(err, ErrUnknownMember) {
 		t.Errorf("transfer to nobody: %v", err)
 	}
-	if _, _, err := c.follower().TransferLeadership(ctx, "n2"); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("transfer by a follower: %v", err)
+	if _, err := c.follower().TransferLeadership(ctx, "n9"); !errors.Is(err, ErrCannotChange) {
+		t.Errorf("transfer to nobody, by a follower: %v", err)
 	}
-	if to, _, err := leader.TransferLeadership(ctx, ""); err != nil || to == leader.cfg.NodeID {
-		t.Errorf("transfer to any: %s, %v", to, err)
+	if done, err := leader.TransferLeadership(ctx, ""); err != nil || done.Leader == leader.cfg.NodeID {
+		t.Errorf("transfer to any: %+v, %v", done, err)
 	}
 }
 
@@ -231,11 +235,15 @@ func TestClusterTakesInAndRemovesNodes(t *testing.T) {
 	c.check(t, c.nodes["n4"])
 
 	if c.leader().cfg.NodeID == "n4" {
-		if _, _, err := c.leader().TransferLeadership(context.Background(), "n1"); err != nil {
+		if _, err := c.leader().TransferLeadership(context.Background(), "n1"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := c.leader().RemoveMember(context.Background(), "n4"); err != nil {
+	by := c.leader()
+	if c.nodes["n2"] != by {
+		by = c.nodes["n2"]
+	}
+	if err := by.RemoveMember(context.Background(), "n4"); err != nil { // also by a follower
 		t.Fatal(err)
 	}
 	c.stop("n4")
@@ -346,7 +354,7 @@ func TestDivergedNodeServesNothing(t *testing.T) {
 	}
 	// It does not keep the lead either.
 	leader := c.leader()
-	if _, _, err := leader.TransferLeadership(context.Background(), bad.cfg.NodeID); err == nil {
+	if _, err := leader.TransferLeadership(context.Background(), bad.cfg.NodeID); err == nil {
 		t.Error("a diverged node leads")
 	}
 	c.pay(t, c.leader(), 5)

@@ -97,7 +97,7 @@ func (c Config) Validate() error {
 	fault(c.DataDir == "", "data directory is required")
 	fault(c.Fatal == nil, "Fatal is required")
 	fault(c.Expect < 0, "a cluster of %d nodes", c.Expect)
-	fault(c.Expect > 1 && c.Expect != len(c.Join), "a cluster of %d nodes, but %d addresses of nodes", c.Expect, len(c.Join))
+	fault(c.Expect != 0 && c.Expect != max(len(c.Join), 1), "a cluster of %d nodes, but %d addresses of nodes", c.Expect, len(c.Join))
 	fault(c.Shards < 1, "%d shards", c.Shards)
 	fault(c.Retention < time.Second, "idempotency retention of %s is under a second", c.Retention)
 	fault(c.SnapshotBytes < 0, "snapshot after %d bytes", c.SnapshotBytes)

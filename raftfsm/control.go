@@ -3,7 +3,6 @@ package raftfsm
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,6 +16,9 @@ const (
 	callJoin     = "join"     // make me a member, or note my new addresses; leader only
 	callProgress = "progress" // how far are you: progress
 	callCompare  = "compare"  // what was your digest: comparison
+	callAdd      = "add"      // what an operator asks of the cluster; leader only
+	callRemove   = "remove"
+	callTransfer = "transfer"
 )
 
 // Codes of refusals, besides those of package peer.
@@ -80,6 +82,8 @@ func (n *Node) answer(ctx context.Context, caller peer.Caller, method string, bo
 			return nil, refusal(codeRefused, "compare: %v", err)
 		}
 		return n.compareWith(in, caller), nil
+	case callAdd, callRemove, callTransfer:
+		return n.change(ctx, method, body)
 	}
 	return nil, peer.UnknownMethod(method)
 }
@@ -139,12 +143,6 @@ func (n *Node) call(ctx context.Context, addr, id, method string, in, out any) e
 
 func refusal(code, format string, args ...any) error {
 	return &peer.RemoteError{Code: code, Message: fmt.Sprintf(format, args...)}
-}
-
-// refusedWith reports whether a call was refused with code.
-func refusedWith(err error, code string) bool {
-	remote, ok := errors.AsType[*peer.RemoteError](err)
-	return ok && remote.Code == code
 }
 
 func sorted(list []string) []string {

@@ -115,7 +115,7 @@ func (n *Node) followLeadership() {
 			}
 			if err := n.Diverged(); err != nil {
 				n.cfg.Logger.Error("handing the lead over", "error", err)
-				n.stepDown()
+				n.StepDown()
 				continue
 			}
 			n.serving.Store(true)

@@ -182,7 +182,7 @@ func (n *Node) Close() error {
 	var err error
 	n.closeOnce.Do(func() {
 		n.serving.Store(false)
-		n.stepDown()
+		n.StepDown()
 		n.intake.close(n.raft)
 		close(n.stop)
 		err = n.closeParts()

@@ -147,6 +147,7 @@ type Status struct {
 	Term         uint64
 	CommitIndex  uint64
 	AppliedIndex uint64 // of the last command entry, which Digest belongs to
+	Behind       uint64 // committed entries that are not applied yet
 	Sequence     uint64
 	Digest       string
 	Shards       int
@@ -178,6 +179,7 @@ func (n *Node) Status() Status {
 		CommitIndex: n.raft.CommitIndex(),
 		Shards:      n.cfg.Shards,
 	}
+	s.Behind = s.CommitIndex - min(s.CommitIndex, n.raft.AppliedIndex())
 	_ = n.fsm.use(func(m *machine) error { // without a state there is nothing more to tell
 		at := m.position()
 		s.AppliedIndex, s.Sequence, s.Digest = at.Index, at.Seq, formatDigest(at.Digest)

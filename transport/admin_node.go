@@ -101,6 +101,9 @@ type Member struct {
 	Voter    bool   `json:"voter"`
 	// Lag is how many log entries the member is known to be behind the leader.
 	Lag uint64 `json:"lag"`
+	// Reachable is false for a member that did not answer the leader's last
+	// question.
+	Reachable bool `json:"reachable"`
 }
 
 // SnapshotInfo describes one snapshot.

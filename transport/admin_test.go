@@ -192,10 +192,10 @@ func TestAdminStatus(t *testing.T) {
 	s, c := newAdminSite(t)
 	c.status = Status{
 		Node: "node-1", Role: "leader", Leader: "node-1", Term: 3, CommitIndex: 18, AppliedIndex: 17, Digest: "ab",
-		Members: []Member{{ID: "node-1", RaftAddr: "127.0.0.1:8082", APIAddr: "127.0.0.1:8080", Voter: true}}, Shards: 2, Version: "dev",
+		Members: []Member{{ID: "node-1", RaftAddr: "127.0.0.1:8082", APIAddr: "127.0.0.1:8080", Voter: true, Reachable: true}}, Shards: 2, Version: "dev",
 	}
 	want := `{"node":"node-1","role":"leader","leader":"node-1","term":3,"commit_index":18,"applied_index":17,"digest":"ab",` +
-		`"members":[{"id":"node-1","raft_addr":"127.0.0.1:8082","api_addr":"127.0.0.1:8080","voter":true,"lag":0}],` +
+		`"members":[{"id":"node-1","raft_addr":"127.0.0.1:8082","api_addr":"127.0.0.1:8080","voter":true,"lag":0,"reachable":true}],` +
 		`"shards":2,"snapshot":null,"version":"dev"}` + "\n"
 	if a := s.do("GET", "/admin/v1/status", ""); a.status != 200 || a.body != want {
 		t.Errorf("%d\ngot  %s\nwant %s", a.status, a.body, want)

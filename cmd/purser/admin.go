@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"purser/internal/ledger"
 	"purser/raftfsm"
@@ -36,11 +37,9 @@ func (o operator) Status() transport.Status {
 		Version:      buildVersion(),
 	}
 	for _, m := range in.Members {
-		member := transport.Member{ID: m.ID, RaftAddr: m.RaftAddress, Voter: m.Voter}
-		if m.ID == in.Node {
-			member.APIAddr = o.apiAddr.String()
-		}
-		out.Members = append(out.Members, member)
+		out.Members = append(out.Members, transport.Member{
+			ID: m.ID, RaftAddr: m.RaftAddress, APIAddr: m.APIAddress, Voter: m.Voter, Lag: m.Lag, Reachable: m.Reachable,
+		})
 	}
 	if list, err := o.List(); err != nil {
 		o.log.Error("cannot list snapshots", "error", err)
@@ -66,22 +65,36 @@ func (o operator) Checks() []transport.Check {
 	return []transport.Check{
 		{Name: "leader", Err: leader},
 		{Name: "caught-up", Err: caughtUp},
+		{Name: "digest", Err: o.stack.node.Diverged()},
 		{Name: "draining", Err: draining},
 		{Name: "storage", Err: storage, Minor: true},
 	}
 }
 
+// mayLag is how many committed entries a node that is ready may have left to
+// apply: a fraction of a second's worth at full speed.
+const mayLag = 1024
+
 // leadership tells apart why a node is not ready: it knows no leader, or it has
-// not yet applied all that was committed before it began to lead.
+// not yet applied all that was committed.
 func (o operator) leadership() (leader, caughtUp error) {
 	if o.stack.node.Ready() == nil {
 		return nil, nil
 	}
 	s := o.stack.node.Status()
-	if s.Leader == "" {
-		return ledger.ErrNoLeader, errors.New("without a leader it is not known what is committed")
+	switch {
+	case s.Forming != "":
+		leader = errors.New("not in a cluster yet: " + s.Forming)
+	case s.Leader == "":
+		leader = ledger.ErrNoLeader
 	}
-	return nil, fmt.Errorf("the log is being replayed: applied up to entry %d of %d", s.AppliedIndex, s.CommitIndex)
+	switch {
+	case leader != nil:
+		caughtUp = errors.New("without a leader it is not known what is committed")
+	case s.Leader == s.Node || s.Behind > mayLag:
+		caughtUp = fmt.Errorf("the log is being replayed: %d of %d committed entries are left", s.Behind, s.CommitIndex)
+	}
+	return leader, caughtUp
 }
 
 // Live returns nil: a process that can be asked has no fault that it knows of;
@@ -150,24 +163,31 @@ func verifyReport(in raftfsm.Report) transport.VerifyReport {
 	return out
 }
 
-// errOneNode is the reason why a cluster of one cannot be changed.
-var errOneNode = errors.New("this server runs as a cluster of one node, which cannot take in others")
+// TransferLeadership, AddMember and RemoveMember may be asked of any node, which
+// asks the leader.
 
-func (o operator) TransferLeadership(_ context.Context, to string) (transport.Transfer, error) {
-	status := o.stack.node.Status()
-	if to == "" {
-		return transport.Transfer{}, errors.New("there is no other node to lead")
+func (o operator) TransferLeadership(ctx context.Context, to string) (transport.Transfer, error) {
+	began := time.Now()
+	done, err := o.stack.node.TransferLeadership(ctx, to)
+	if err != nil {
+		return transport.Transfer{}, o.explain(err)
 	}
-	for _, m := range status.Members {
-		if m.ID == to && to == status.Leader {
-			return transport.Transfer{Leader: to, Term: status.Term}, nil
-		}
-	}
-	return transport.Transfer{}, errors.New("there is no other node named " + to)
+	return transport.Transfer{Leader: done.Leader, Term: done.Term, TookMS: time.Since(began).Milliseconds()}, nil
 }
 
-func (o operator) AddMember(context.Context, transport.Member) error { return errOneNode }
+func (o operator) AddMember(ctx context.Context, m transport.Member) error {
+	return o.explain(o.stack.node.AddMember(ctx, raftfsm.MemberRecord{
+		ID: m.ID, RaftAddr: m.RaftAddr, APIAddr: m.APIAddr, Learner: !m.Voter,
+	}))
+}
 
-func (o operator) RemoveMember(context.Context, string) error {
-	return errors.New("the only node of a cluster cannot be removed")
+func (o operator) RemoveMember(ctx context.Context, id string) error {
+	return o.explain(o.stack.node.RemoveMember(ctx, id))
+}
+
+func (o operator) explain(err error) error {
+	if errors.Is(err, raftfsm.ErrNotLeader) {
+		return &transport.NotLeaderError{}
+	}
+	return err
 }

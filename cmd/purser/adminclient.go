@@ -25,13 +25,25 @@ func (c *adminClient) bind(cmd *cobra.Command) {
 // call sends a request, decodes the JSON of the response into view, and returns
 // it as it came.
 func (c *adminClient) call(ctx context.Context, method, path string, view any) (body []byte, err error) {
+	return c.send(ctx, method, path, nil, view)
+}
+
+// send is call with a JSON body, unless that is nil.
+func (c *adminClient) send(ctx context.Context, method, path string, in, view any) (body []byte, err error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	var content []byte
+	if in != nil {
+		if content, err = json.Marshal(in); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(content))
 	if err != nil {
 		return nil, usage(fmt.Errorf("admin address: %w", err))
 	}
+	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err
@@ -66,6 +78,8 @@ type memberView struct {
 	APIAddr  string `json:"api_addr"`
 	Voter    bool   `json:"voter"`
 	Lag      uint64 `json:"lag"`
+
+	Reachable bool `json:"reachable"`
 }
 
 type statusView struct {

@@ -106,7 +106,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
-		serverCommand(), devCommand(), statusCommand(), snapshotCommand(),
+		serverCommand(), devCommand(), statusCommand(), snapshotCommand(), clusterCommand(),
 		verifyCommand(), benchCommand(), versionCommand(),
 	)
 	return root

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -20,35 +18,8 @@ import (
 
 	"purser/engine"
 	"purser/raftfsm"
-	"purser/shard"
 	"purser/transport"
 )
-
-// serverConfig is what the flags of server and dev say.
-type serverConfig struct {
-	nodeID, dataDir                    string
-	apiListen, adminListen, raftListen string
-	shards, maxBatch                   int
-	retention                          time.Duration
-	minFree                            uint64
-	allowUnauthenticated, logDebug     bool
-}
-
-func (c *serverConfig) bind(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringVar(&c.nodeID, "node-id", "n1", "name of this node; fixed for a data directory")
-	f.StringVar(&c.dataDir, "data-dir", "data", "directory of the log, the state and the snapshots")
-	f.StringVar(&c.apiListen, "api-listen", "127.0.0.1:8080", "address of the HTTP API")
-	f.StringVar(&c.adminListen, "admin-listen", "127.0.0.1:8081", "address of the admin listener")
-	f.StringVar(&c.raftListen, "raft-listen", "127.0.0.1:8082", "address for other nodes")
-	f.IntVar(&c.shards, "shards", runtime.GOMAXPROCS(0), "goroutines that own accounts")
-	f.IntVar(&c.maxBatch, "max-batch", 1000, "most payments in one batch request, up to 10000")
-	f.DurationVar(&c.retention, "idempotency-retention", 24*time.Hour, "how long idempotency keys are remembered; fixed for a data directory")
-	f.Uint64Var(&c.minFree, "min-free-bytes", 1<<30, "free disk space below which writes are refused")
-	f.BoolVar(&c.allowUnauthenticated, "allow-unauthenticated-remote", false,
-		"listen on other than loopback addresses although there is no authentication yet")
-	f.BoolVar(&c.logDebug, "debug", false, "log more")
-}
 
 func serverCommand() *cobra.Command {
 	var cfg serverConfig
@@ -65,6 +36,7 @@ func serverCommand() *cobra.Command {
 		},
 	}
 	cfg.bind(cmd)
+	cfg.bindCluster(cmd)
 	return cmd
 }
 
@@ -82,27 +54,6 @@ type server struct {
 	failed   chan error  // a listener that ended by itself
 	stop     chan struct{}
 	stopped  chan struct{} // the disk watch has ended
-}
-
-// validate returns every fault of the flags that can be told without the data
-// directory.
-func (c *serverConfig) validate() error {
-	var faults []error
-	for _, addr := range []string{c.apiListen, c.adminListen, c.raftListen} {
-		if err := transport.CheckListenAddress(addr, c.allowUnauthenticated); err != nil {
-			faults = append(faults, fmt.Errorf("%w (--allow-unauthenticated-remote)", err))
-		}
-	}
-	if c.shards < 1 || c.shards > shard.MaxShards {
-		faults = append(faults, fmt.Errorf("--shards %d is not in 1..%d", c.shards, shard.MaxShards))
-	}
-	if c.maxBatch < 1 || c.maxBatch > 10_000 {
-		faults = append(faults, fmt.Errorf("--max-batch %d is not in 1..10000", c.maxBatch))
-	}
-	if c.retention < time.Second {
-		faults = append(faults, fmt.Errorf("--idempotency-retention %s is under a second", c.retention))
-	}
-	return asUsage(errors.Join(faults...))
 }
 
 // startServer checks the addresses, opens the data directory and the listeners,
@@ -141,11 +92,11 @@ func startServer(cfg serverConfig) (_ *server, err error) {
 			err = errors.Join(err, closeQuietly(s.adminLn))
 		}
 	}()
+	s.apiAddr = apiLn.Addr()
 	registry := prometheus.NewRegistry()
 	if err := s.open(registry); err != nil {
 		return nil, err
 	}
-	s.apiAddr = apiLn.Addr()
 	go s.watchDisk()
 	go func() { s.failed <- s.api.Serve(apiLn) }()
 	go func() { s.failed <- s.admin.Serve(s.adminLn) }()
@@ -173,14 +124,24 @@ func (s *server) open(registry *prometheus.Registry) (err error) {
 	} else if err != nil {
 		return err
 	}
+	secure, err := s.cfg.peerTLS(s.log)
+	if err != nil {
+		return err
+	}
 	s.stack, err = openStack(raftfsm.Config{
-		NodeID:     s.cfg.nodeID,
-		DataDir:    s.cfg.dataDir,
-		RaftListen: s.cfg.raftListen,
-		Shards:     s.cfg.shards,
-		Retention:  s.cfg.retention,
-		Fatal:      s.fatal,
-		Logger:     s.log,
+		NodeID:        s.cfg.nodeID,
+		DataDir:       s.cfg.dataDir,
+		RaftListen:    s.cfg.raftListen,
+		RaftAdvertise: s.cfg.raftAdvertise,
+		APIAddr:       s.cfg.apiAddress(s.apiAddr),
+		TLS:           secure,
+		AllowInsecure: s.cfg.allowUnauthenticated,
+		Join:          s.cfg.join,
+		Expect:        s.cfg.expect,
+		Shards:        s.cfg.shards,
+		Retention:     s.cfg.retention,
+		Fatal:         s.fatal,
+		Logger:        s.log,
 	}, engine.Options{})
 	if err != nil {
 		return err
@@ -243,6 +204,7 @@ const drainTime = 15 * time.Second
 
 func (s *server) close() error {
 	s.draining.Store(true)
+	s.stack.node.StepDown() // whoever leads next takes the work that is refused here
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	s.stack.engine.Drain()
