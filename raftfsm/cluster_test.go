@@ -37,6 +37,7 @@ func freeAddrs(t *testing.T, count int) (addrs []string) {
 
 func newTestCluster(t *testing.T, ids ...string) *testCluster {
 	t.Helper()
+	t.Parallel() // most of the time goes into waiting for elections
 	c := &testCluster{t: t, cfg: map[string]Config{}, nodes: map[string]*Node{}}
 	addrs := freeAddrs(t, len(ids))
 	for i, id := range ids {

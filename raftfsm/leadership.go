@@ -136,34 +136,7 @@ func (n *Node) barrier() chan error {
 			passed <- raft.ErrRaftShutdown
 			return
 		}
-		err := future.Error()
-		if err == nil {
-			n.readdress()
-		}
-		passed <- err
+		passed <- future.Error()
 	}()
 	return passed
-}
-
-// readdress corrects the address of a node that is alone and was started on
-// another one: nobody has it from anywhere else, and whoever joins is told it.
-// With others in the cluster that is an operator's to say.
-func (n *Node) readdress() {
-	known := n.raft.GetConfiguration()
-	if err := known.Error(); err != nil {
-		n.cfg.Logger.Warn("cannot read the configuration", "error", err)
-		return
-	}
-	servers := known.Configuration().Servers
-	self, at := raft.ServerID(n.cfg.NodeID), n.transport.LocalAddr()
-	if len(servers) != 1 || servers[0].ID != self || servers[0].Address == at {
-		return
-	}
-	var changed raft.IndexFuture
-	if !n.intake.hand(func() { changed = n.raft.AddVoter(self, at, known.Index(), 0) }) {
-		return
-	}
-	if err := changed.Error(); err != nil {
-		n.cfg.Logger.Warn("this node's new address is not recorded", "address", at, "error", err)
-	}
 }

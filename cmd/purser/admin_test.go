@@ -19,8 +19,8 @@ func TestChecks(t *testing.T) {
 		t.Helper()
 		failed := map[string]error{}
 		checks := o.Checks()
-		for i, name := range []string{"leader", "caught-up", "draining", "storage"} {
-			if len(checks) != 4 || checks[i].Name != name || checks[i].Minor != (name == "storage") {
+		for i, name := range []string{"leader", "caught-up", "digest", "draining", "storage"} {
+			if len(checks) != 5 || checks[i].Name != name || checks[i].Minor != (name == "storage") {
 				t.Fatalf("checks %+v", checks)
 			}
 			if checks[i].Err != nil {
