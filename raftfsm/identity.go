@@ -22,10 +22,10 @@ const (
 	keyHosts       = "purser.hosts"       // of that cluster, when it let this node in
 )
 
-// identity is who this node is and which cluster it belongs to. Only the goroutine
+// nodeIdentity is who this node is and which cluster it belongs to. Only the goroutine
 // that forms the cluster changes it, and only before raft writes to the stable
 // store.
-type identity struct {
+type nodeIdentity struct {
 	incarnation string
 	cluster     atomic.Pointer[string]         // "" until the node is in one
 	founders    atomic.Pointer[[]MemberRecord] // by id; nil unless it is one of them

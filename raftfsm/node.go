@@ -41,7 +41,7 @@ type Node struct {
 	// committed before it did.
 	serving atomic.Bool
 
-	identity identity
+	identity nodeIdentity
 	book     book
 	forming  atomic.Pointer[string] // why the node is in no cluster yet; nil when it is
 	diverged atomic.Pointer[error]  // the state is not the leader's; nil when it is

@@ -2,7 +2,9 @@ package raftfsm
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
+	"purser/internal/ledger"
 	"purser/internal/store"
 	"purser/wal"
 )
@@ -234,7 +237,11 @@ func (r *restorer) build(ctx context.Context, stable identity) (out Restored, er
 	if err := syncPath(r.fs, states.root); err != nil {
 		return out, err
 	}
-	if err := stable.put(ownCluster(r.cfg, out)); err != nil {
+	own, err := ownCluster(r.cfg, out)
+	if err != nil {
+		return out, err
+	}
+	if err := stable.put(own); err != nil {
 		return out, err
 	}
 	log, err := wal.Open(wal.Options{FS: r.fs, Dir: r.path(logName), SegmentBytes: r.segment})
@@ -253,12 +260,22 @@ func (r *restorer) build(ctx context.Context, stable identity) (out Restored, er
 //
 // The snapshot's term is the current one. An entry of the new cluster has a newer
 // term, as raft begins one with every election; a vote is asked of nobody else.
-func ownCluster(cfg RestoreConfig, r Restored) map[string][]byte {
+func ownCluster(cfg RestoreConfig, r Restored) (map[string][]byte, error) {
+	founders := []MemberRecord{{
+		ID: cfg.NodeID, Incarnation: rand.Text(), RaftAddr: cfg.RaftAddr, Formats: ledger.EntryVersion,
+	}}
+	raw, err := json.Marshal(founders)
+	if err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
 	return map[string][]byte{
 		keyNodeID:      []byte(cfg.NodeID),
 		keyRetention:   []byte(r.Retention.String()),
 		keyCurrentTerm: binary.BigEndian.AppendUint64(nil, r.Meta.Term),
-	}
+		keyIncarnation: []byte(founders[0].Incarnation),
+		keyCluster:     []byte(clusterOf(founders)),
+		keyFounders:    raw,
+	}, nil
 }
 
 // takeOver checks the books of m, the state of the snapshot with meta, and makes
