@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
 
+	"purser/internal/crashfs"
 	"purser/internal/ledger"
 	"purser/internal/ledger/ledgertest"
 	"purser/internal/store"
@@ -157,7 +158,7 @@ func TestSnapshotStreamsIntoAnotherNode(t *testing.T) {
 		if err := leader.snapshot(); err != nil {
 			t.Fatalf("snapshot: %v", err)
 		}
-		fs := vfs.NewCrashableMem()
+		fs := crashfs.New()
 		follower := openTestNode(t, fs, rapid.IntRange(1, 3).Draw(t, "shards"))
 		follower.apply(log[:rapid.IntRange(0, at-1).Draw(t, "behind")])
 		install(t, leader, follower)
@@ -248,7 +249,7 @@ func TestFailedRestoreIsFatalAndLeavesNoState(t *testing.T) {
 }
 
 func TestSnapshotDuringReplayIsRefused(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashfs.New()
 	n := openTestNode(t, fs, 1)
 	log := fewEntries()
 	n.apply(log)

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
 
+	"purser/internal/crashfs"
 	"purser/internal/ledger"
 	"purser/internal/store"
 )
@@ -230,7 +231,7 @@ func TestSameResultsAcrossCrashes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		log, answers, model := drawLog(t, 40)
 		want, end := reference(t, log, answers, model)
-		fs := vfs.NewCrashableMem()
+		fs := crashfs.New()
 		n := openTestNode(t, fs, 1)
 		for done := 0; ; {
 			group := log[done : done+rapid.IntRange(0, min(8, len(log)-done)).Draw(t, "entries")]
@@ -275,7 +276,7 @@ func TestSameResultsAcrossCrashes(t *testing.T) {
 }
 
 // crashed ends n by a crash and returns what is left on disk.
-func crashed(_ *rapid.T, n *testNode, fs *vfs.MemFS, percent int, seed uint64) *vfs.MemFS {
+func crashed(_ *rapid.T, n *testNode, fs *crashfs.FS, percent int, seed uint64) *crashfs.FS {
 	clone := fs.CrashClone(vfs.CrashCloneCfg{
 		UnsyncedDataPercent: percent, RNG: rand.New(rand.NewPCG(seed, 0)),
 	})

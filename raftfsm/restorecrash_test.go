@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"purser/internal/crashfs"
 	"purser/wal"
 )
 
@@ -24,7 +25,7 @@ import (
 func TestRestoreCrashAnywhere(t *testing.T) {
 	const seed = 11
 	rng := rand.New(rand.NewPCG(seed, seed))
-	mem := vfs.NewCrashableMem()
+	mem := crashfs.New()
 	was := busyBackup(t, mem, "backup.tar", true)
 	if err := syncPath(mem, "/"); err != nil {
 		t.Fatal(err)
@@ -66,7 +67,7 @@ func TestRestoreCrashAnywhere(t *testing.T) {
 }
 
 // leftBehind says what a crash left of a restore, and goes on from there.
-func leftBehind(t *testing.T, fs *vfs.MemFS, was outcome, turn int) string {
+func leftBehind(t *testing.T, fs vfs.FS, was outcome, turn int) string {
 	t.Helper()
 	names, err := fs.List("data")
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == lockName })) == 0 {
@@ -90,7 +91,7 @@ func leftBehind(t *testing.T, fs *vfs.MemFS, was outcome, turn int) string {
 }
 
 // requireWhole opens every part of a restored directory.
-func requireWhole(t *testing.T, fs *vfs.MemFS, was outcome) {
+func requireWhole(t *testing.T, fs vfs.FS, was outcome) {
 	t.Helper()
 	values, err := decodeStable(readFile(t, fs, "data/"+stableName))
 	if err != nil || string(values[keyNodeID]) != "r1" || values[keyCurrentTerm][7] != 7 {
@@ -178,7 +179,7 @@ func TestRestoreErrorAnywhere(t *testing.T) {
 	}
 }
 
-func outcomeOf(t *testing.T, fs *vfs.MemFS) outcome {
+func outcomeOf(t *testing.T, fs vfs.FS) outcome {
 	t.Helper()
 	n := testNodeOn(t, fs)
 	defer n.close()

@@ -13,6 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
+
+	"purser/internal/crashfs"
 )
 
 // TestSnapshotCrashAnywhere crashes before every operation on the file system,
@@ -22,9 +24,9 @@ import (
 func TestSnapshotCrashAnywhere(t *testing.T) {
 	const seed = 7
 	rng := rand.New(rand.NewPCG(seed, seed))
-	mem := vfs.NewCrashableMem()
+	mem := crashfs.New()
 	type clone struct {
-		fs   *vfs.MemFS
+		fs   *crashfs.FS
 		what string
 		done int // snapshots whose Close had returned
 	}

@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/ledger":            {},
 	"internal/ledger/ledgertest": {"internal/ledger"},
 	"internal/store":             {"internal/ledger"},
+	"internal/crashfs":           {},
 	"internal/imports":           {},
 	"internal/nodetls":           {},
 	"internal/peer":              {"internal/nodetls"},
@@ -35,12 +36,12 @@ var allowed = map[string][]string{
 }
 
 // alsoInTests lists what only the tests of a package may import besides.
-var alsoInTests = []string{"internal/ledger/ledgertest"}
+var alsoInTests = []string{"internal/crashfs", "internal/ledger/ledgertest"}
 
 // confined lists the dependencies that only some packages may know.
 var confined = map[string][]string{
 	"github.com/hashicorp/raft":        {"raftfsm", "wal", "internal/peer"},
-	"github.com/cockroachdb/pebble/v2": {"internal/store"},
+	"github.com/cockroachdb/pebble/v2": {"internal/store", "internal/crashfs"},
 	"github.com/valyala/fasthttp":      {"transport", "bench"},
 	"github.com/spf13/cobra":           {"cmd/purser"},
 }

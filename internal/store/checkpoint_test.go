@@ -10,6 +10,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
+
+	"purser/internal/crashfs"
 )
 
 // pageSet is the content of a checkpoint.
@@ -132,7 +134,7 @@ func TestCheckpointDropsExpiredHolds(t *testing.T) {
 }
 
 func TestACopyHoldsTheCheckpointAndTheJournal(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashfs.New()
 	s, err := Open(Options{FS: fs, Dir: "db", MemTableBytes: minMemTableBytes})
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"purser/internal/crashfs"
 	"purser/internal/ledger"
 )
 
@@ -235,41 +236,15 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// crashFS is a file system that can be cloned at any moment. A MemFS alone
-// (Pebble v2.1.7) cannot: its Link takes a read lock twice, and a CrashClone that
-// asks for the lock in between makes both wait for ever.
-type crashFS struct {
-	vfs.FS
-	mem *vfs.MemFS
-	mu  sync.Mutex // held by Link and clone
-}
-
-func newCrashFS() *crashFS {
-	mem := vfs.NewCrashableMem()
-	return &crashFS{FS: mem, mem: mem}
-}
-
-func (fs *crashFS) Link(oldname, newname string) error {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	return fs.mem.Link(oldname, newname)
-}
-
-func (fs *crashFS) clone(percent int, rng *rand.Rand) *vfs.MemFS {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	return fs.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
-}
-
 type crash struct {
-	fs             *vfs.MemFS
+	fs             *crashfs.FS
 	oldest, newest int64
 	what           string
 }
 
 func crashEverywhere(t *testing.T, seed uint64, entries int) {
 	w := newWorkload(t, seed, entries)
-	fs := newCrashFS()
+	fs := crashfs.New()
 	var mu sync.Mutex // the store writes on several goroutines
 	var crashes []crash
 	syncs := 0
@@ -288,7 +263,7 @@ func crashEverywhere(t *testing.T, seed uint64, entries int) {
 		for _, percent := range []int{0, 50, 100} {
 			c := crash{oldest: p.done.Load(), what: fmt.Sprintf("seed %d, operation %v on %s, %d%% of what was not synced",
 				seed, op.Kind, op.Path, percent)}
-			c.fs = fs.clone(percent, rng)
+			c.fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
 			c.newest = p.started.Load()
 			crashes = append(crashes, c)
 		}
@@ -326,7 +301,7 @@ func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 // A table whose keys overlap rows in memory must be durable too when the call
 // returns, and lie above them.
 func TestAnIngestedTableIsDurableOverRowsInMemory(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashfs.New()
 	s, err := Open(smallStore(fs, nil))
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"purser/internal/crashfs"
 )
 
 // TestNoErrorLosesACheckpoint fails every operation on the disk in turn, once
@@ -52,7 +54,7 @@ func TestFaultSweep(t *testing.T) {
 		var fatal, returned, survived int
 		for i := int32(0); ; i += stride {
 			p := new(progress) // a dead store may go on counting for a while
-			fs := newCrashFS()
+			fs := crashfs.New()
 			inj := &failing{at: i, forever: forever}
 			end := runUnderFault(w, p, errorfs.Wrap(fs, inj))
 			if !inj.hit.Load() {
@@ -82,7 +84,7 @@ func TestFaultSweep(t *testing.T) {
 			t.Log(what)
 			for _, percent := range []int{0, 100} {
 				oldest := p.done.Load()
-				crashed := fs.clone(percent, seeded(uint64(i)))
+				crashed := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: seeded(uint64(i))})
 				w.check(t, crashed, oldest, p.started.Load())
 			}
 		}

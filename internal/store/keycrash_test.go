@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"purser/internal/crashfs"
 	"purser/internal/ledger"
 )
 
@@ -168,7 +169,7 @@ func TestKeysSurviveCrashes(t *testing.T) {
 			return w.verify(k, entry, head)
 		}
 	}
-	first := crashesOf(t, seed, vfs.NewCrashableMem(), w, few)
+	first := crashesOf(t, seed, crashfs.New(), w, few)
 	if len(first) < least {
 		t.Fatalf("%d crashes: the test shows nothing", len(first))
 	}
@@ -191,8 +192,7 @@ func TestKeysSurviveCrashes(t *testing.T) {
 
 // crashesOf runs w in fs and returns what crashes leave at one write or sync in
 // a few.
-func crashesOf(t *testing.T, seed uint64, mem *vfs.MemFS, w *keyWorkload, few int) (crashes []*vfs.MemFS) {
-	fs := &crashFS{FS: mem, mem: mem}
+func crashesOf(t *testing.T, seed uint64, fs *crashfs.FS, w *keyWorkload, few int) (crashes []*crashfs.FS) {
 	var mu sync.Mutex
 	rng := seeded(seed)
 	take := errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -203,7 +203,7 @@ func crashesOf(t *testing.T, seed uint64, mem *vfs.MemFS, w *keyWorkload, few in
 			return nil
 		}
 		for _, percent := range []int{0, 50} {
-			crashes = append(crashes, fs.clone(percent, rng))
+			crashes = append(crashes, fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}))
 		}
 		return nil
 	})
