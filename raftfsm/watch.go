@@ -259,14 +259,15 @@ func (n *Node) Forming() string {
 }
 
 // Leader returns the API address of the node that leads, "" when there is none or
-// it is not known, and whether that is this node.
+// it is not known, and whether that is this node and it may propose. It never
+// blocks.
 func (n *Node) Leader() (apiAddr string, self bool) {
-	_, id := n.raft.LeaderWithID()
-	switch {
-	case id == "" || n.diverged.Load() != nil:
-		return "", false
-	case string(id) == n.cfg.NodeID:
+	if n.Ready() == nil {
 		return n.cfg.APIAddr, true
+	}
+	_, id := n.raft.LeaderWithID()
+	if id == "" || string(id) == n.cfg.NodeID || n.diverged.Load() != nil {
+		return "", false
 	}
 	record, _ := n.fsm.membership().find(string(id))
 	return record.APIAddr, false

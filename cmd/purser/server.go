@@ -160,6 +160,8 @@ func (s *server) open(registry *prometheus.Registry) (err error) {
 		Executor:   s.stack.engine,
 		Accounts:   s.stack.node.State(),
 		Payments:   s.stack.node.State(),
+		Cluster:    clusterView{s.stack.node},
+		NodeID:     s.cfg.nodeID,
 		Registerer: registry,
 		Logger:     s.log,
 		MaxBatch:   s.cfg.maxBatch,
@@ -174,6 +176,15 @@ func (s *server) open(registry *prometheus.Registry) (err error) {
 		Logger:   s.log,
 	})
 	return err
+}
+
+// clusterView shows the API who leads.
+type clusterView struct{ *raftfsm.Node }
+
+var _ transport.Cluster = clusterView{}
+
+func (c clusterView) AwaitApplied(ctx context.Context, index uint64) error {
+	return c.State().AwaitApplied(ctx, index)
 }
 
 // fatal ends the process where it stands: after a storage failure nothing that
