@@ -54,6 +54,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	leaderDesc      = describe("purser_node_leading", "1 while this node leads and serves, 0 otherwise.")
+	divergedDesc    = describe("purser_node_diverged", "1 once this node's results differ from the leader's: it serves nothing, 0 otherwise.")
+	membersDesc     = describe("purser_cluster_members", "Members of the cluster, learners included.")
 	termDesc        = describe("purser_node_term", "Raft term.")
 	appliedDesc     = describe("purser_node_applied_index", "Index of the last entry applied.")
 	commitDesc      = describe("purser_node_commit_index", "Index of the last entry committed.")
@@ -76,7 +78,7 @@ var (
 )
 
 var nodeDescs = []*prometheus.Desc{
-	leaderDesc, termDesc, appliedDesc, commitDesc, sequenceDesc, digestDesc, nextDueDesc, unsavedDesc,
+	leaderDesc, divergedDesc, membersDesc, termDesc, appliedDesc, commitDesc, sequenceDesc, digestDesc, nextDueDesc, unsavedDesc,
 	walSegmentsDesc, walSizeDesc, accountsDesc, pagesDesc, shardBytesDesc, commandsDesc, parksDesc, copiedDesc, readsDesc,
 	keysDesc, keyRunsDesc, keyBytesDesc,
 }
@@ -90,6 +92,7 @@ func (n *Node) Describe(ch chan<- *prometheus.Desc) {
 		ch <- d
 	}
 	store.Collector{}.Describe(ch)
+	n.port.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
@@ -103,11 +106,18 @@ func (n *Node) Collect(ch chan<- prometheus.Metric) {
 	count := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
+	n.port.Collect(ch)
 	leading := 0.0
 	if n.serving.Load() {
 		leading = 1
 	}
 	set(leaderDesc, leading)
+	diverged := 0.0
+	if n.Diverged() != nil {
+		diverged = 1
+	}
+	set(divergedDesc, diverged)
+	set(membersDesc, float64(len(n.book.all())))
 	set(termDesc, float64(n.raft.CurrentTerm()))
 	set(commitDesc, float64(n.raft.CommitIndex()))
 	log := n.log.Stats()
