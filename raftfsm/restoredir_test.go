@@ -118,6 +118,48 @@ func TestRestoreGoesOn(t *testing.T) {
 	}
 }
 
+// TestRestoreUnderTheSameID: a node with an id of the old cluster founds another one
+// all the same, with none of the old members, and is let into it again after a
+// restart.
+func TestRestoreUnderTheSameID(t *testing.T) {
+	cfg := nodeConfig(t, t.TempDir())
+	n := startNode(t, cfg)
+	var p proposer
+	p.pay(t, n, 5)
+	old := ownMembership(n)
+	if _, _, err := n.TakeSnapshot(); err != nil {
+		t.Fatal(err)
+	}
+	restoring := restoreConfig(t, saveBackup(t, n), filepath.Join(t.TempDir(), "data"))
+	stopNode(t, n)
+	restoring.NodeID = cfg.NodeID
+	if _, err := Restore(t.Context(), restoring); err != nil {
+		t.Fatal(err)
+	}
+	cfg.DataDir = restoring.DataDir
+	for range 2 {
+		n = startNode(t, cfg)
+		p.pay(t, n, 5)
+		p.check(t, n)
+		now := ownMembership(n)
+		if now.Cluster == old.Cluster || len(now.Members) != 1 || now.Members[0].Incarnation == old.Members[0].Incarnation {
+			t.Errorf("%+v, restored from %+v", now, old)
+		}
+		stopNode(t, n)
+	}
+}
+
+// ownMembership waits until the state names the cluster of n, and returns what it
+// says of it.
+func ownMembership(n *Node) membership {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for n.fsm.membership().Cluster != *n.identity.cluster.Load() {
+		<-tick.C
+	}
+	return *n.fsm.membership()
+}
+
 // requireReplays repeats every payment that p has proposed.
 func requireReplays(t *testing.T, n *Node, p *proposer) {
 	t.Helper()

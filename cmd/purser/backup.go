@@ -214,8 +214,11 @@ func restoreCommand() *cobra.Command {
 		Args:  oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg.Backup = args[0]
+			addresses := "--raft-listen " + listen
 			if cfg.RaftAddr == "" {
 				cfg.RaftAddr = listen
+			} else {
+				addresses += " --raft-advertise " + cfg.RaftAddr
 			}
 			if err := errors.Join(p.validate(), asUsage(cfg.Validate())); err != nil {
 				return err
@@ -224,8 +227,8 @@ func restoreCommand() *cobra.Command {
 			if err != nil {
 				return backupError(err)
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "start it with: purser server --data-dir %s --node-id %s --raft-listen %s --idempotency-retention %s\n",
-				cfg.DataDir, cfg.NodeID, listen, r.Retention)
+			fmt.Fprintf(cmd.ErrOrStderr(), "start it with: purser server --data-dir %s --node-id %s %s --idempotency-retention %s\n",
+				cfg.DataDir, cfg.NodeID, addresses, r.Retention)
 			return p.printView(cmd.OutOrStdout(), &restoredView{viewBackup(r.Meta), cfg.DataDir, cfg.NodeID, cfg.RaftAddr, r.Retention.String()})
 		},
 	}
