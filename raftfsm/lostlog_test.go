@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // A log's directory keeps its lock file when its segments are gone: that is a
@@ -38,7 +36,7 @@ func TestLogWithoutSegmentsIsMissing(t *testing.T) {
 // A stable store that knows its node and a term belongs to a node that ran: an
 // empty directory around it has lost everything else.
 func TestTermWithoutLogIsMissing(t *testing.T) {
-	stable := openTestStable(t, vfs.NewMem())
+	stable := openTestStable(t, t.TempDir())
 	cfg := Config{NodeID: "n1", Retention: time.Hour}
 	for range 2 { // the second one after a crash before the log was made
 		if err := claim(stable, cfg, false); err != nil {
@@ -54,4 +52,5 @@ func TestTermWithoutLogIsMissing(t *testing.T) {
 	if err := claim(stable, cfg, true); err != nil {
 		t.Fatalf("a term with a log: %v", err)
 	}
+	closeStable(t, stable)
 }

@@ -99,7 +99,7 @@ func (n *Node) openStorage() error {
 	if err != nil {
 		return err
 	}
-	n.stable, err = openStable(vfs.Default, dir, n.cfg.Fatal)
+	n.stable, err = openStable(dir, n.cfg.Fatal)
 	if err != nil {
 		return err
 	}

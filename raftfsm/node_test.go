@@ -262,7 +262,7 @@ func TestNodeRefusesForeignOrIncompleteData(t *testing.T) {
 		{"other node", func(_ *testing.T, cfg *Config) { cfg.NodeID = "n2" }, ErrForeignData},
 		{"other retention", func(_ *testing.T, cfg *Config) { cfg.Retention = 1 << 40 }, ErrRetention},
 		{"votes lost", remove(stableName), ErrDataMissing},
-		{"votes damaged", flipByte(stableName), ErrStableDamaged},
+		{"votes damaged", flipByte(stableName, 16), ErrStableDamaged},
 		{"log lost", remove(logName), ErrDataMissing},
 		{"log emptied", func(t *testing.T, cfg *Config) {
 			remove(logName)(t, cfg)
@@ -307,15 +307,15 @@ func remove(name string) func(*testing.T, *Config) {
 	}
 }
 
-// flipByte changes the last byte of a file.
-func flipByte(name string) func(*testing.T, *Config) {
+// flipByte changes a byte of a file.
+func flipByte(name string, at int) func(*testing.T, *Config) {
 	return func(t *testing.T, cfg *Config) {
 		path := filepath.Join(cfg.DataDir, name)
 		raw, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw[len(raw)-1] ^= 1
+		raw[at] ^= 1
 		if err := os.WriteFile(path, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}

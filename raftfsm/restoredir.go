@@ -117,7 +117,7 @@ type identity interface {
 }
 
 func openIdentity(dir string, fatal func(error)) (identity, error) {
-	return openStable(vfs.Default, dir, fatal)
+	return openStable(dir, fatal)
 }
 
 // restorer is one Restore. Tests have a file system and a stable store of theirs.

@@ -11,15 +11,15 @@ import (
 )
 
 var (
-	// ErrStableDamaged says that the stable store's file is not what was written:
-	// the term and the vote in it cannot be trusted.
+	// ErrStableDamaged says that the stable store's file, or the record in it, is not
+	// what was written: the term and the vote in it cannot be trusted.
 	ErrStableDamaged = errors.New("term and vote are damaged")
 
 	// ErrStableFormat says that the stable store was written by a newer purser.
 	ErrStableFormat = errors.New("term and vote have a newer format")
 )
 
-// The file of the stable store, all numbers little-endian:
+// The record of the stable store, all numbers little-endian:
 //
 //	 0        4         5      8       12       16
 //	+--------+---------+------+-------+--------+-----------------------------------+
@@ -27,7 +27,7 @@ var (
 //	|        |         |      |       |        |       key, value                  |
 //	+--------+---------+------+-------+--------+-----------------------------------+
 //
-// CRC is the CRC-32C of everything but itself, length that of the file. Rows are
+// CRC is the CRC-32C of everything but itself, length that of the record. Rows are
 // in ascending order of their keys. Every version keeps magic, version and CRC.
 const (
 	stableMagic     = "PrSt"

@@ -7,9 +7,14 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
 )
 
 // ErrVoteOrder says that raft stored a candidate without its term first.
@@ -29,12 +34,15 @@ const (
 // lockName is the file that keeps a second process out of the directory.
 const lockName = "LOCK"
 
+// recordKey is the only key in raft.db.
+const recordKey = "purser.record"
+
 // stableStore is raft's stable store: the term and the vote, and whose data
-// directory this is. That is some hundred bytes, and rarely changes, so that every
-// change writes all of it anew: into a file of another name, synced, which then
-// takes the place of the old one. A crash leaves the values as they were before
-// the change or after it, and whatever else becomes of the file, the checksum
-// over all of it tells.
+// directory this is. That is some hundred bytes, and rarely changes, so that they
+// are kept as one record with a checksum, under one key of raft-boltdb, and every
+// change is one Set of it: one transaction. A crash leaves the values as they were
+// before the change or after it, and whatever else becomes of the file is refused
+// at open, before bbolt sees it; see boltRecord.
 //
 // raft writes a vote as two values, the term and then the candidate. A crash
 // between the two would pair the new term with an older candidate, whose repeated
@@ -43,11 +51,11 @@ const lockName = "LOCK"
 //
 // Not safe for concurrent use: raft uses it on its main goroutine only.
 type stableStore struct {
-	fs    vfs.FS
 	dir   string
 	path  string
 	fatal func(error)
 	lock  io.Closer
+	db    *raftboltdb.BoltStore // nil until the first change makes the file
 
 	// values are those of the file. What is in them was durable before, and what a
 	// failed change would have put there never gets in: raft acts on what it reads.
@@ -64,14 +72,17 @@ var _ raft.StableStore = (*stableStore)(nil)
 // openStable locks dir, which exists, and reads what the store there has. fatal
 // is told of the first change that fails, and should end the process. Errors
 // wrap ErrStableDamaged or ErrStableFormat when the file is not what a stable
-// store wrote: the node must not vote then, so it must not start.
-func openStable(fsys vfs.FS, dir string, fatal func(error)) (_ *stableStore, err error) {
-	s := &stableStore{fs: fsys, dir: dir, path: fsys.PathJoin(dir, stableName), fatal: fatal}
-	if s.lock, err = fsys.Lock(fsys.PathJoin(dir, lockName)); err != nil {
+// store wrote: the node must not vote then, so it must not start. A file that is
+// refused is not written to.
+func openStable(dir string, fatal func(error)) (_ *stableStore, err error) {
+	s := &stableStore{dir: dir, path: filepath.Join(dir, stableName), fatal: fatal}
+	// bbolt locks the file, too, but only behind the check of it, and another
+	// process that writes to the file would look like damage to that.
+	if s.lock, err = vfs.Default.Lock(filepath.Join(dir, lockName)); err != nil {
 		return nil, fmt.Errorf("lock %s (is another process using it?): %w", dir, err)
 	}
 	if err := s.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), s.lock.Close())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", s.path, err), s.Close())
 	}
 	return s, nil
 }
@@ -79,7 +90,7 @@ func openStable(fsys vfs.FS, dir string, fatal func(error)) (_ *stableStore, err
 // load reads the file, if there is one, and makes sure that it stays: a crash may
 // have come before its name was durable, and raft relies on what it reads.
 func (s *stableStore) load() error {
-	f, err := s.fs.Open(s.path)
+	raw, err := readBounded(s.path, maxBoltBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		s.values = map[string][]byte{}
 		return nil
@@ -87,18 +98,59 @@ func (s *stableStore) load() error {
 	if err != nil {
 		return err
 	}
-	raw, err := io.ReadAll(io.LimitReader(f, maxStableBytes+1))
-	if err = errors.Join(err, f.Close()); err != nil {
+	record, err := boltRecord(raw)
+	if err != nil {
 		return err
 	}
-	if s.values, err = decodeStable(raw); err != nil {
+	if _, err := decodeStable(record); err != nil {
 		return err
 	}
-	return syncPath(s.fs, s.dir)
+	if s.db, err = openBolt(s.path); err != nil {
+		return err
+	}
+	if record, err = s.db.Get([]byte(recordKey)); err != nil {
+		return err
+	}
+	if s.values, err = decodeStable(record); err != nil {
+		return err
+	}
+	return syncPath(vfs.Default, s.dir)
+}
+
+// readBounded reads a file whole, unless it is larger than limit.
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err = errors.Join(err, f.Close()); err == nil && int64(len(raw)) > limit {
+		err = fmt.Errorf("%w: more than %d bytes", ErrStableDamaged, limit)
+	}
+	return raw, err
+}
+
+// openBolt opens the file at path, or makes it. Every transaction is synced.
+func openBolt(path string) (*raftboltdb.BoltStore, error) {
+	return raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		BoltOptions: &bbolt.Options{
+			Timeout:        time.Second,
+			NoFreelistSync: true,
+			FreelistType:   bbolt.FreelistMapType,
+		},
+		// Part of the file's format; every release must keep it as it is.
+		MsgpackUseNewTimeFormat: true,
+	})
 }
 
 // Close lets another process use the directory.
-func (s *stableStore) Close() error { return s.lock.Close() }
+func (s *stableStore) Close() (err error) {
+	if s.db != nil {
+		err = s.db.Close()
+	}
+	return errors.Join(err, s.lock.Close())
+}
 
 // Set stores val under key, durably. The two values of a vote are stored with the
 // second; see stableStore.
@@ -161,7 +213,7 @@ func (s *stableStore) put(changed map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	if err := s.replace(raw); err != nil {
+	if err := s.write(raw); err != nil {
 		s.failed = fmt.Errorf("write %s: %w", s.path, err)
 		s.fatal(s.failed)
 		return s.failed
@@ -170,13 +222,30 @@ func (s *stableStore) put(changed map[string][]byte) error {
 	return nil
 }
 
-func (s *stableStore) replace(raw []byte) error {
+// write puts the record into the file. The first one makes the file, under another
+// name: bbolt makes one in several steps, and a crash between them must not look
+// like damage. From its rename on, the file has a record and two valid meta pages.
+func (s *stableStore) write(record []byte) error {
+	if s.db != nil {
+		return s.db.Set([]byte(recordKey), record)
+	}
 	tmp := s.path + tmpSuffix
-	if err := writeSynced(s.fs, tmp, raw); err != nil {
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := s.fs.Rename(tmp, s.path); err != nil {
+	db, err := openBolt(tmp)
+	if err != nil {
 		return err
 	}
-	return syncPath(s.fs, s.dir)
+	if err := errors.Join(db.Set([]byte(recordKey), record), db.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, s.path); err != nil {
+		return err
+	}
+	if err := syncPath(vfs.Default, s.dir); err != nil {
+		return err
+	}
+	s.db, err = openBolt(s.path)
+	return err
 }

@@ -1,32 +1,39 @@
 package raftfsm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
 )
 
-// openTestStable opens the store in the root of fs; no change of it may fail.
-func openTestStable(t *testing.T, fs vfs.FS) *stableStore {
+// openTestStable opens the store in dir; no change of it may fail. The test closes it.
+func openTestStable(t testing.TB, dir string) *stableStore {
 	t.Helper()
-	s, err := openStable(fs, "", func(err error) { t.Errorf("fatal: %v", err) })
+	s, err := openStable(dir, func(err error) { t.Errorf("fatal: %v", err) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
 	return s
+}
+
+func closeStable(t testing.TB, s *stableStore) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // vote does what raft's persistVote does, and stops after the first write if
 // crash is set.
-func vote(t *testing.T, s raft.StableStore, term uint64, cand string, crash bool) {
+func vote(t testing.TB, s raft.StableStore, term uint64, cand string, crash bool) {
 	t.Helper()
 	if err := s.SetUint64([]byte("LastVoteTerm"), term); err != nil {
 		t.Fatal(err)
@@ -39,7 +46,7 @@ func vote(t *testing.T, s raft.StableStore, term uint64, cand string, crash bool
 	}
 }
 
-func requireVote(t *testing.T, s raft.StableStore, term uint64, cand string) {
+func requireVote(t testing.TB, s raft.StableStore, term uint64, cand string) {
 	t.Helper()
 	gotTerm, err := s.GetUint64([]byte("LastVoteTerm"))
 	if err != nil {
@@ -61,23 +68,25 @@ func TestVoteSurvivesACrashBetweenTermAndCandidate(t *testing.T) {
 	vote(t, plain, 8, "node2", true)
 	requireVote(t, plain, 8, "node1")
 
-	fs := vfs.NewCrashableMem()
-	s := openTestStable(t, fs)
+	dir := t.TempDir()
+	s := openTestStable(t, dir)
 	vote(t, s, 7, "node1", false)
 	vote(t, s, 8, "node2", true)
 	requireVote(t, s, 7, "node1") // until the second write
+	closeStable(t, s)             // which stores nothing
 
-	s = openTestStable(t, fs.CrashClone(vfs.CrashCloneCfg{}))
+	s = openTestStable(t, dir)
 	requireVote(t, s, 7, "node1")
 	if err := s.Set([]byte("LastVoteCand"), []byte("node2")); !errors.Is(err, ErrVoteOrder) {
 		t.Errorf("candidate without a term: %v, want ErrVoteOrder", err)
 	}
 	vote(t, s, 8, "node2", false)
 	requireVote(t, s, 8, "node2")
+	closeStable(t, s)
 }
 
 func TestStableMissReadsAsRaftExpects(t *testing.T) {
-	s := openTestStable(t, vfs.NewMem())
+	s := openTestStable(t, t.TempDir())
 	for _, key := range []string{"CurrentTerm", "LastVoteTerm", "LastVoteCand"} {
 		if _, err := s.GetUint64([]byte(key)); err == nil || err.Error() != "not found" {
 			t.Errorf("%s as a number: %v, want exactly \"not found\"", key, err)
@@ -86,11 +95,12 @@ func TestStableMissReadsAsRaftExpects(t *testing.T) {
 			t.Errorf("%s: %q, %v, want exactly \"not found\"", key, val, err)
 		}
 	}
+	closeStable(t, s)
 }
 
 func TestStableValues(t *testing.T) {
-	fs := vfs.NewMem()
-	s := openTestStable(t, fs)
+	dir := t.TempDir()
+	s := openTestStable(t, dir)
 	if err := s.SetUint64([]byte("CurrentTerm"), 9); err != nil {
 		t.Fatal(err)
 	}
@@ -100,10 +110,9 @@ func TestStableValues(t *testing.T) {
 	}
 	vote(t, s, 9, "", false)
 	val[0] = 'y' // the caller's again
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range []*stableStore{s, openTestStable(t, fs)} {
+	closeStable(t, s)
+	again := openTestStable(t, dir)
+	for _, s := range []*stableStore{s, again} {
 		if n, err := s.GetUint64([]byte("CurrentTerm")); n != 9 || err != nil {
 			t.Errorf("CurrentTerm: %d, %v", n, err)
 		}
@@ -117,24 +126,23 @@ func TestStableValues(t *testing.T) {
 			t.Errorf("empty candidate: %v, %v; nil would mean that there was no vote", b, err)
 		}
 	}
-	if err := s.Set([]byte("other"), make([]byte, 1<<16)); err == nil {
+	if err := again.Set([]byte("other"), make([]byte, 1<<16)); err == nil {
 		t.Error("65,536 bytes were taken")
 	}
-	if b, err := s.Get([]byte("other")); string(b) != "x" || err != nil {
+	if b, err := again.Get([]byte("other")); string(b) != "x" || err != nil {
 		t.Errorf("other after a refused change: %q, %v", b, err)
 	}
+	closeStable(t, again)
 }
 
 func TestStableIsLocked(t *testing.T) {
-	fs := vfs.NewMem()
-	s := openTestStable(t, fs)
-	if _, err := openStable(fs, "", nil); err == nil {
-		t.Fatal("opened twice")
+	dir := t.TempDir()
+	s := openTestStable(t, dir)
+	if _, err := openStable(dir, nil); err == nil || !strings.Contains(err.Error(), "is another process using it?") {
+		t.Fatalf("opened twice: %v", err)
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	openTestStable(t, fs)
+	closeStable(t, s)
+	closeStable(t, openTestStable(t, dir))
 }
 
 // stableChanges are what a node stores in its first two terms; each is one call.
@@ -151,8 +159,8 @@ var stableChanges = []func(s *stableStore) error{
 }
 
 // stableStates are the values before the first change and after each.
-func stableStates(t *testing.T) []map[string][]byte {
-	s := openTestStable(t, vfs.NewMem())
+func stableStates(t testing.TB) []map[string][]byte {
+	s := openTestStable(t, t.TempDir())
 	states := []map[string][]byte{maps.Clone(s.values)}
 	for _, change := range stableChanges {
 		if err := change(s); err != nil {
@@ -160,111 +168,89 @@ func stableStates(t *testing.T) []map[string][]byte {
 		}
 		states = append(states, maps.Clone(s.values))
 	}
+	closeStable(t, s)
 	return states
 }
 
-// TestStableCrashAnywhere crashes before every operation on the file system,
-// with all, none and some of what was not synced lost. The values are those before
-// the change under way or those after it.
-func TestStableCrashAnywhere(t *testing.T) {
-	const seed = 11
-	rng := rand.New(rand.NewPCG(seed, seed))
+// TestStableFailsForGood fails each change in turn: fatal is told, once, the values
+// stay those before, no further change is made, and the next process finds the one
+// state or the other.
+func TestStableFailsForGood(t *testing.T) {
 	states := stableStates(t)
-	mem := vfs.NewCrashableMem()
-	done, clones := 0, 0
-	check := func(what string) {
-		t.Helper()
-		for _, percent := range []int{0, 50, 100} {
-			clones++
-			fs := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng})
-			read := openTestStable(t, fs).values
-			next := states[min(done+1, len(states)-1)]
-			if !cmp.Equal(read, states[done]) && !cmp.Equal(read, next) {
-				t.Fatalf("%s, %d%% of the unsynced kept: %q, want %q or %q (seed %d)", what, percent, read, states[done], next, seed)
-			}
-		}
-	}
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			check(fmt.Sprintf("before op %d on %s", op.Kind, op.Path))
-		}
-		return nil
-	}))
-	s := openTestStable(t, fs)
-	for i, change := range stableChanges {
-		if err := change(s); err != nil {
+	for n := range stableChanges {
+		dir := t.TempDir()
+		told := 0
+		s, err := openStable(dir, func(error) { told++ })
+		if err != nil {
 			t.Fatal(err)
 		}
-		done = i + 1
-		check(fmt.Sprintf("after change %d", i))
-	}
-	if clones < 3*4*len(stableChanges)/2 {
-		t.Errorf("only %d crashes", clones)
-	}
-}
-
-// failingWrite returns fs with its n-th write, from 0 on, failing, and the count
-// of its writes.
-func failingWrite(fs vfs.FS, n int, fault error) (vfs.FS, *int) {
-	ops := new(int)
-	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
-			return nil
-		}
-		if *ops++; *ops == n+1 {
-			return fault
-		}
-		return nil
-	})), ops
-}
-
-// TestStableFailsForGood fails every write to the file system, one in each run:
-// fatal is told, once, the values stay those before, no further change is made,
-// and the next process finds the one state or the other, and then no crash of the
-// machine takes that back.
-func TestStableFailsForGood(t *testing.T) {
-	disk := errors.New("input/output error")
-	states := stableStates(t)
-	for n := 0; ; n++ {
-		mem := vfs.NewCrashableMem()
-		fs, ops := failingWrite(mem, n, disk)
-		told := 0
-		s, err := openStable(fs, "", func(error) { told++ })
-		if err != nil { // the lock could not be made
-			if !errors.Is(err, disk) {
+		for _, change := range stableChanges[:n] {
+			if err := change(s); err != nil {
 				t.Fatal(err)
 			}
-			continue
 		}
-		done := 0
+		obstacle := filepath.Join(s.path+tmpSuffix, "in the way")
+		if s.db == nil {
+			err = os.MkdirAll(obstacle, 0o700)
+		} else {
+			err = s.db.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := n // but for the term of a vote, which is written with its candidate
 		for ; done < len(stableChanges) && err == nil; done++ {
 			err = stableChanges[done](s)
 		}
-		if err == nil {
-			if *ops > n {
-				t.Fatalf("write %d failed and nobody said so", n)
-			}
-			break // every write has failed once
-		}
 		done--
-		if !errors.Is(err, disk) || told != 1 {
-			t.Fatalf("write %d: change %d failed with %v, fatal told %d times", n, done, err, told)
+		if err == nil || told != 1 {
+			t.Fatalf("change %d: %v, fatal told %d times", n, err, told)
 		}
 		if diff := cmp.Diff(states[done], s.values); diff != "" {
-			t.Fatalf("write %d: after the failure:\n%s", n, diff)
+			t.Fatalf("change %d: after the failure:\n%s", n, diff)
 		}
-		if err := s.Set([]byte("other"), nil); !errors.Is(err, disk) || told != 1 {
-			t.Fatalf("write %d: the next change returned %v, fatal told %d times", n, err, told)
+		if again := s.Set([]byte("other"), nil); !errors.Is(again, err) || told != 1 {
+			t.Fatalf("change %d: the next one returned %v, fatal told %d times", n, again, told)
 		}
-		if err := s.Close(); err != nil {
+		closeStable(t, s)
+		s = openTestStable(t, dir)
+		if !cmp.Equal(s.values, states[done]) && !cmp.Equal(s.values, states[done+1]) {
+			t.Fatalf("change %d: the file has %q, want %q or %q", n, s.values, states[done], states[done+1])
+		}
+		closeStable(t, s)
+	}
+}
+
+// TestStableLargest stores the largest record again and again: the file stays
+// within what is read at open.
+func TestStableLargest(t *testing.T) {
+	dir := t.TempDir()
+	s := openTestStable(t, dir)
+	for n := range 64 {
+		if err := s.Set(fmt.Appendf(nil, "%02d", n%15), bytes.Repeat([]byte{byte(n)}, 1<<16-1)); err != nil {
 			t.Fatal(err)
 		}
-		read := openTestStable(t, mem).values
-		if !cmp.Equal(read, states[done]) && !cmp.Equal(read, states[done+1]) {
-			t.Fatalf("write %d: the file has %q, want %q or %q", n, read, states[done], states[done+1])
-		}
-		if diff := cmp.Diff(read, openTestStable(t, mem.CrashClone(vfs.CrashCloneCfg{})).values); diff != "" {
-			t.Fatalf("write %d: a crash takes back what was read:\n%s", n, diff)
-		}
+	}
+	want := maps.Clone(s.values)
+	closeStable(t, s)
+	info, err := os.Stat(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > maxBoltBytes {
+		t.Errorf("a file of %d bytes", info.Size())
+	}
+	s = openTestStable(t, dir)
+	if !cmp.Equal(want, s.values) {
+		t.Error("other values after the next open")
+	}
+	closeStable(t, s)
+	t.Logf("%d values of 64 KiB: %d bytes", len(want), info.Size())
+
+	if err := os.Truncate(s.path, maxBoltBytes+1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openStable(dir, nil); !errors.Is(err, ErrStableDamaged) {
+		t.Errorf("opened %d bytes with %v", maxBoltBytes+1, err)
 	}
 }

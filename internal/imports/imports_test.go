@@ -40,10 +40,12 @@ var alsoInTests = []string{"internal/crashfs", "internal/ledger/ledgertest"}
 
 // confined lists the dependencies that only some packages may know.
 var confined = map[string][]string{
-	"github.com/hashicorp/raft":        {"raftfsm", "wal", "internal/peer"},
-	"github.com/cockroachdb/pebble/v2": {"internal/store", "internal/crashfs"},
-	"github.com/valyala/fasthttp":      {"transport", "bench"},
-	"github.com/spf13/cobra":           {"cmd/purser"},
+	"github.com/hashicorp/raft":           {"raftfsm", "wal", "internal/peer"},
+	"github.com/hashicorp/raft-boltdb/v2": {"raftfsm"},
+	"go.etcd.io/bbolt":                    {"raftfsm"},
+	"github.com/cockroachdb/pebble/v2":    {"internal/store", "internal/crashfs"},
+	"github.com/valyala/fasthttp":         {"transport", "bench"},
+	"github.com/spf13/cobra":              {"cmd/purser"},
 }
 
 func TestImportsPointDown(t *testing.T) {
