@@ -42,6 +42,10 @@ type FSM struct {
 	// replaying what the state has already. Only raft's goroutine uses it.
 	seen uint64
 
+	// awaited counts the proposals of this node that have no answer yet. It is raised
+	// before raft has the entry.
+	awaited atomic.Int64
+
 	// withheld is why the state must not be read by clients; nil while it may.
 	withheld atomic.Pointer[error]
 
@@ -76,9 +80,10 @@ func newFSM(dirs stateDirs, cfg machineConfig, covered uint64, threshold int64, 
 	return f, meta, nil
 }
 
-// Apply executes one committed entry and returns its *ledger.Applied. An entry
-// that the state already reflects, because the state was saved after it, is
-// skipped and answered with nil: nobody waits for it any more.
+// Apply executes one committed entry and returns its *ledger.Applied, or nil when
+// nobody waits for it: raft keeps the results of a batch of entries until all are
+// applied, which in a replay are most of the memory. An entry that the state
+// already reflects, because the state was saved after it, is skipped.
 //
 // When the machine cannot go on it tells fatal, which ends the process, and
 // panics should that return.
@@ -104,6 +109,9 @@ func (f *FSM) Apply(log *raft.Log) any {
 		panic(err)
 	}
 	f.count(int64(len(log.Data)))
+	if f.awaited.Load() == 0 {
+		return nil
+	}
 	return applied
 }
 

@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 
@@ -61,11 +62,15 @@ func (i *intake) close(r *raft.Raft) {
 
 // Proposal is an entry on its way through raft.
 type Proposal struct {
-	future raft.ApplyFuture // nil: refused
+	future  raft.ApplyFuture // nil: refused
+	awaited *atomic.Int64    // to be lowered by Wait
 }
 
-// Propose hands entry to raft, which owns it from then on.
+// Propose hands entry to raft, which owns it from then on. Wait must be called,
+// once.
 func (n *Node) Propose(entry []byte) (p Proposal) {
+	p.awaited = &n.fsm.awaited
+	p.awaited.Add(1)
 	n.intake.hand(func() { p.future = n.raft.Apply(entry, n.cfg.AppendLimit) })
 	return p
 }
@@ -74,6 +79,7 @@ func (n *Node) Propose(entry []byte) (p Proposal) {
 // Errors are ledger.ErrNoLeader and ledger.ErrOverloaded when it was certainly
 // not applied, and ledger.ErrOutcomeUnknown otherwise.
 func (p Proposal) Wait() (*ledger.Applied, error) {
+	defer p.awaited.Add(-1)
 	if p.future == nil {
 		return nil, ledger.ErrNoLeader
 	}
