@@ -53,7 +53,7 @@ type server struct {
 	diskFull atomic.Bool // writes are refused
 	failed   chan error  // a listener that ended by itself
 	stop     chan struct{}
-	stopped  chan struct{} // the disk watch has ended
+	stopped  chan struct{} // watch has ended
 }
 
 // startServer checks the addresses, opens the data directory and the listeners,
@@ -62,7 +62,7 @@ func startServer(cfg serverConfig) (_ *server, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	boundHeap()
+	boundHeap(replayGrowth)
 	level := slog.LevelInfo
 	if cfg.logDebug {
 		level = slog.LevelDebug
@@ -97,7 +97,7 @@ func startServer(cfg serverConfig) (_ *server, err error) {
 	if err := s.open(registry); err != nil {
 		return nil, err
 	}
-	go s.watchDisk()
+	go s.watch()
 	go func() { s.failed <- s.api.Serve(apiLn) }()
 	go func() { s.failed <- s.admin.Serve(s.adminLn) }()
 	return s, nil
@@ -109,10 +109,14 @@ func startServer(cfg serverConfig) (_ *server, err error) {
 // costs little and keeps the process a quarter smaller.
 const heapGrowth = 50
 
-// boundHeap sets heapGrowth unless the environment says otherwise.
-func boundHeap() {
+// replayGrowth is heapGrowth while a replay fills the memory with garbage on top of
+// what is live.
+const replayGrowth = 20
+
+// boundHeap sets how far the heap may grow, unless the environment says so.
+func boundHeap(percent int) {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(heapGrowth)
+		debug.SetGCPercent(percent)
 	}
 }
 
@@ -227,25 +231,38 @@ func (s *server) close() error {
 	return err
 }
 
-// watchDisk refuses writes while the disk is nearly full.
-func (s *server) watchDisk() {
+// watch looks every second at the disk and, at first, at the replay.
+func (s *server) watch() {
 	defer close(s.stopped)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
+	replaying := true
 	for {
-		usage, err := vfs.Default.GetDiskUsage(filepath.Clean(s.cfg.dataDir))
-		if err != nil {
-			s.log.Error("cannot tell how full the disk is", "error", err)
-		} else if full := usage.AvailBytes < s.cfg.minFree; full != s.diskFull.Load() {
-			s.diskFull.Store(full)
-			s.stack.engine.SetStorageFull(full)
-			s.log.Warn("disk space", "available", usage.AvailBytes, "writes_refused", full)
+		s.watchDisk()
+		if leader, behind := (operator{s}).leadership(); replaying && leader == nil && behind == nil {
+			replaying = false
+			boundHeap(heapGrowth)
+			debug.FreeOSMemory() // what the replay took goes back to the system
 		}
 		select {
 		case <-s.stop:
 			return
 		case <-ticker.C:
 		}
+	}
+}
+
+// watchDisk refuses writes while the disk is nearly full.
+func (s *server) watchDisk() {
+	usage, err := vfs.Default.GetDiskUsage(filepath.Clean(s.cfg.dataDir))
+	if err != nil {
+		s.log.Error("cannot tell how full the disk is", "error", err)
+		return
+	}
+	if full := usage.AvailBytes < s.cfg.minFree; full != s.diskFull.Load() {
+		s.diskFull.Store(full)
+		s.stack.engine.SetStorageFull(full)
+		s.log.Warn("disk space", "available", usage.AvailBytes, "writes_refused", full)
 	}
 }
 
