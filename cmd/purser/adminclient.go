@@ -128,6 +128,7 @@ type verifyView struct {
 	Rows       uint64                  `json:"rows"`
 	Faults     []string                `json:"faults"`
 	FaultCount int                     `json:"fault_count"`
+	Deep       bool                    `json:"deep"`
 }
 
 type currencyView struct {
@@ -147,7 +148,11 @@ func (v *verifyView) table(w io.Writer) {
 	if more := v.FaultCount - len(v.Faults); more > 0 {
 		fmt.Fprintf(w, "fault\tand %d more\n", more)
 	}
-	fmt.Fprintf(w, "ok\t%t\tat index %d, %d rows\n", v.OK, v.Index, v.Rows)
+	extent := "sums"
+	if v.Deep {
+		extent = "every row"
+	}
+	fmt.Fprintf(w, "ok\t%t\tat index %d, %d rows, checked by %s\n", v.OK, v.Index, v.Rows, extent)
 }
 
 // verdict is an error with an exit code of its own if the books do not balance.
@@ -155,7 +160,12 @@ func (v *verifyView) verdict() error {
 	if v.OK {
 		return nil
 	}
-	return &exitError{code: exitBooks, err: fmt.Errorf("the books do not balance at index %d", v.Index)}
+	for _, c := range v.Currencies {
+		if c.Sum != "0" {
+			return &exitError{code: exitBooks, err: fmt.Errorf("the books do not balance at index %d", v.Index)}
+		}
+	}
+	return &exitError{code: exitBooks, err: fmt.Errorf("the books are wrong, or cannot be read, at index %d: %d faults", v.Index, v.FaultCount)}
 }
 
 func verifyCommand() *cobra.Command {

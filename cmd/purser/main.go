@@ -4,11 +4,12 @@
 // Data goes to standard output, messages to standard error. Exit codes:
 //
 //	0  done
-//	1  failed; the message says why
+//	1  failed; the message says why. So does a server that refuses to start, also
+//	   because of damaged files
 //	2  wrong use of the command line
-//	4  the books do not balance (verify, snapshot verify --deep, snapshot restore)
-//	5  storage failed, which ends a server at once, or a snapshot is damaged; the
-//	   last message says what and where
+//	4  the books do not balance, or rows of them cannot be read (verify, snapshot verify --deep, snapshot restore)
+//	5  storage failed under a running server, which ends it at once, or a snapshot
+//	   is damaged; the last messages say what and where
 package main
 
 import (

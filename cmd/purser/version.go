@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -28,13 +30,25 @@ func buildVersion() string {
 }
 
 func versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var out printer
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "purser %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
+			if err := out.validate(); err != nil {
+				return err
+			}
+			platform := runtime.GOOS + "/" + runtime.GOARCH
+			body, err := json.Marshal(map[string]string{"version": buildVersion(), "go": runtime.Version(), "platform": platform})
+			if err != nil {
+				return err
+			}
+			return out.print(cmd.OutOrStdout(), body, func(w io.Writer) {
+				fmt.Fprintf(w, "purser %s %s %s\n", buildVersion(), runtime.Version(), platform)
+			})
 		},
 	}
+	out.bind(cmd)
+	return cmd
 }
