@@ -182,8 +182,8 @@ func TestBodyLimits(t *testing.T) {
 	if a := s.do("PUT", "/v1/accounts/a", at(maxBody)); a.status != 201 {
 		t.Errorf("%d at the limit: %s", a.status, a.body)
 	}
-	s.wantProblem(s.do("PUT", "/v1/accounts/b", at(maxBody+1)), codeBodyTooLarge, "")
-	s.wantProblem(s.do("POST", "/v1/payments/batch?x=1", at(maxBody+1)), codeInvalidRequest, "x")
+	s.wantProblem(s.whole("PUT /v1/accounts/b", at(maxBody+1)), codeBodyTooLarge, "")
+	s.wantProblem(s.whole("POST /v1/payments/batch?x=1", at(maxBody+1)), codeInvalidRequest, "x")
 	s.wantProblem(s.do("POST", "/v1/payments/batch", at(maxBatchBody)), codeUnknownField, "currency")
 	head := "POST /v1/payments/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 	a, _ := s.raw(fmt.Sprintf("%sContent-Length: %d\r\n\r\n{", head, maxBatchBody+1))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -140,6 +141,14 @@ func (s *site) raw(text string) (answer, net.Conn) {
 		s.t.Fatal(err)
 	}
 	return readAnswer(s.t, resp), c
+}
+
+// whole sends a request in one piece. Of a body that is not read, net/http may
+// lose the answer on a connection in memory, which cannot linger as one of TCP does.
+func (s *site) whole(head, body string) answer {
+	s.t.Helper()
+	a, _ := s.raw(fmt.Sprintf("%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", head, len(body), body))
+	return a
 }
 
 func (s *site) post(path, key, body string) answer {
