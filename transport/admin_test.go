@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -351,13 +350,8 @@ func TestAdminServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- a.Serve(ln) }()
-	resp, err := http.Get("http://" + ln.Addr().String() + "/livez")
+	addr, served := serveTCP(t, a.Serve)
+	resp, err := http.Get("http://" + addr + "/livez")
 	if err != nil {
 		t.Fatal(err)
 	}

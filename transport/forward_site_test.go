@@ -53,14 +53,8 @@ func newNode(t *testing.T, edit ...func(*Options)) (*site, *peers, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
+	addr, served := serveTCP(t, srv.Serve)
 	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", addr) }}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
 	t.Cleanup(func() {
 		tr.CloseIdleConnections()
 		if err := srv.Shutdown(context.Background()); err != nil {

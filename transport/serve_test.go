@@ -143,6 +143,19 @@ func (s *site) raw(text string) (answer, net.Conn) {
 	return readAnswer(s.t, resp), c
 }
 
+// serveTCP has serve accept connections on loopback, at addr; what it returns in
+// the end is sent to served.
+func serveTCP(t *testing.T, serve func(net.Listener) error) (addr string, served <-chan error) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- serve(ln) }()
+	return ln.Addr().String(), ended
+}
+
 // whole sends a request in one piece. Of a body that is not read, net/http may
 // lose the answer on a connection in memory, which cannot linger as one of TCP does.
 func (s *site) whole(head, body string) answer {

@@ -32,12 +32,7 @@ func TestConnectionLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			served := make(chan error, 1)
-			go func() { served <- srv.Serve(ln) }()
+			addr, served := serveTCP(t, srv.Serve)
 			get := func(c net.Conn) answer {
 				io.WriteString(c, "GET /v1/accounts HTTP/1.1\r\nHost: x\r\n\r\n")
 				req, _ := http.NewRequest("GET", "http://raw/", nil)
@@ -48,7 +43,7 @@ func TestConnectionLimits(t *testing.T) {
 				return readAnswer(t, resp)
 			}
 			dial := func() net.Conn {
-				c, err := net.Dial("tcp", ln.Addr().String())
+				c, err := net.Dial("tcp", addr)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -93,14 +88,9 @@ func TestLargeBodyHearsItsRefusal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	addr, served := serveTCP(t, srv.Serve)
 	for range 20 {
-		resp, err := http.Post("http://"+ln.Addr().String()+"/v1/payments", "application/json", strings.NewReader(strings.Repeat(" ", 200<<10)))
+		resp, err := http.Post("http://"+addr+"/v1/payments", "application/json", strings.NewReader(strings.Repeat(" ", 200<<10)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,15 +126,10 @@ func TestShutdownAnswersInFlight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	addr, served := serveTCP(t, srv.Serve)
 	answered := make(chan *http.Response, 1)
 	go func() {
-		req, _ := http.NewRequest("PUT", "http://"+ln.Addr().String()+"/v1/accounts/a", strings.NewReader(`{"currency":"USD"}`))
+		req, _ := http.NewRequest("PUT", "http://"+addr+"/v1/accounts/a", strings.NewReader(`{"currency":"USD"}`))
 		req.Header.Set("Content-Type", "application/json")
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
