@@ -27,20 +27,21 @@ func Inspect(fs vfs.FS, path string) (m Meta, err error) {
 // wraps ErrSnapshotDamaged or ErrStreamMalformed and names the first broken,
 // missing or surplus file. It costs one read of the whole backup and ends early
 // with ctx.
-func Verify(ctx context.Context, fs vfs.FS, path string) (m Meta, err error) {
-	stream, err := openBackup(fs, path)
-	if err != nil {
-		return Meta{}, err
-	}
-	defer closeBackup(path, stream, &err)
-	if err := checkListing(stream); err != nil {
-		return Meta{}, err
-	}
-	return checkTar(stoppable{ctx, stream})
+func Verify(ctx context.Context, fs vfs.FS, path string) (Meta, error) {
+	return readBackup(fs, path, func(tar io.Reader) (Meta, error) {
+		return checkTar(stoppable{ctx, tar})
+	})
 }
 
 // unpackBackup is Verify, and unpackTar into dir.
-func unpackBackup(ctx context.Context, fs vfs.FS, path, dir string) (m Meta, err error) {
+func unpackBackup(ctx context.Context, fs vfs.FS, path, dir string) (Meta, error) {
+	return readBackup(fs, path, func(tar io.Reader) (Meta, error) {
+		return unpackTar(fs, stoppable{ctx, tar}, dir)
+	})
+}
+
+// readBackup runs read on the stream of a backup.
+func readBackup(fs vfs.FS, path string, read func(tar io.Reader) (Meta, error)) (m Meta, err error) {
 	stream, err := openBackup(fs, path)
 	if err != nil {
 		return Meta{}, err
@@ -49,7 +50,7 @@ func unpackBackup(ctx context.Context, fs vfs.FS, path, dir string) (m Meta, err
 	if err := checkListing(stream); err != nil {
 		return Meta{}, err
 	}
-	return unpackTar(fs, stoppable{ctx, stream}, dir)
+	return read(stream)
 }
 
 // openBackup opens the stream of the backup at path.
