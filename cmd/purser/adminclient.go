@@ -96,6 +96,16 @@ type statusView struct {
 	Version      string       `json:"version"`
 }
 
+// showStatus prints a server's status, of which table shows people a part.
+func (c *adminClient) showStatus(cmd *cobra.Command, table func(w io.Writer, s *statusView)) error {
+	var s statusView
+	body, err := c.call(cmd.Context(), http.MethodGet, "/admin/v1/status", &s)
+	if err != nil {
+		return err
+	}
+	return c.print(cmd.OutOrStdout(), body, func(w io.Writer) { table(w, &s) })
+}
+
 func statusCommand() *cobra.Command {
 	var c adminClient
 	cmd := &cobra.Command{
@@ -103,12 +113,7 @@ func statusCommand() *cobra.Command {
 		Short: "Show the state of a running server",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var s statusView
-			body, err := c.call(cmd.Context(), http.MethodGet, "/admin/v1/status", &s)
-			if err != nil {
-				return err
-			}
-			return c.print(cmd.OutOrStdout(), body, func(w io.Writer) {
+			return c.showStatus(cmd, func(w io.Writer, s *statusView) {
 				fmt.Fprintf(w, "node\t%s\nrole\t%s\nleader\t%s\nterm\t%d\ncommit index\t%d\napplied index\t%d\ndigest\t%s\nshards\t%d\nversion\t%s\n",
 					s.Node, s.Role, s.Leader, s.Term, s.CommitIndex, s.AppliedIndex, s.Digest, s.Shards, s.Version)
 				for _, m := range s.Members {

@@ -31,12 +31,7 @@ func membersCommand(c *adminClient) *cobra.Command {
 		Short: "List the members",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var s statusView
-			body, err := c.call(cmd.Context(), http.MethodGet, "/admin/v1/status", &s)
-			if err != nil {
-				return err
-			}
-			return c.print(cmd.OutOrStdout(), body, func(w io.Writer) { writeMembers(w, &s) })
+			return c.showStatus(cmd, writeMembers)
 		},
 	}
 }
@@ -87,7 +82,7 @@ func removeCommand(c *adminClient) *cobra.Command {
 	return &cobra.Command{
 		Use:   "remove ID",
 		Short: "Take a node out, for good: its id cannot be used again",
-		Args:  exactlyOneArg,
+		Args:  oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := c.call(cmd.Context(), http.MethodDelete, "/admin/v1/members/"+url.PathEscape(args[0]), &struct{}{})
 			if err != nil {
@@ -96,10 +91,6 @@ func removeCommand(c *adminClient) *cobra.Command {
 			return c.print(cmd.OutOrStdout(), body, func(w io.Writer) { fmt.Fprintf(w, "removed\t%s\n", args[0]) })
 		},
 	}
-}
-
-func exactlyOneArg(cmd *cobra.Command, args []string) error {
-	return asUsage(cobra.ExactArgs(1)(cmd, args))
 }
 
 func transferCommand(c *adminClient) *cobra.Command {
