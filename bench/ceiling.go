@@ -46,7 +46,7 @@ func (c CeilingResult) JSON(w io.Writer) error { return writeJSON(w, c) }
 func (c CeilingResult) Text(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "empty handler\t%.0f requests of %d/s, p50 %.0f µs, p99 %.0f\n",
-		c.HTTP.Throughput/float64(c.HTTP.Config.Batch), c.HTTP.Config.Batch, c.HTTP.Latency.P50, c.HTTP.Latency.P99)
+		c.HTTP.Throughput/float64(c.HTTP.Config.Batch), c.HTTP.Config.Batch, c.HTTP.Response.P50, c.HTTP.Response.P99)
 	fmt.Fprintf(t, "fdatasync\t%s\n", c.Fdatasync)
 	fmt.Fprintf(t, "machine\t%s\n", c.HTTP.Machine)
 	return t.Flush()

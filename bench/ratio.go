@@ -105,7 +105,7 @@ func (r RatioResult) Text(w io.Writer) error {
 	fmt.Fprint(t, "round\tpayments/s\tp50 µs\tp99 µs\tceiling/s\tratio\tfdatasync p50 µs\t\n")
 	for i, x := range r.Rounds {
 		fmt.Fprintf(t, "%d\t%.0f\t%.0f\t%.0f\t%.0f\t%.2f\t%.0f\t\n", i+1, x.Run.Throughput,
-			x.Run.Latency.P50, x.Run.Latency.P99, x.Ceiling.HTTP.Throughput, x.Ratio, x.Ceiling.Fdatasync.P50)
+			x.Run.Response.P50, x.Run.Response.P99, x.Ceiling.HTTP.Throughput, x.Ratio, x.Ceiling.Fdatasync.P50)
 	}
 	if err := t.Flush(); err != nil || len(r.Rounds) == 0 {
 		return err

@@ -85,7 +85,7 @@ func TestRunCounts(t *testing.T) {
 				if r.Accepted != uint64(payments) || r.Requests != uint64(test.requests) || r.Unknown.Cut != 0 || r.Replayed != 0 {
 					t.Errorf("result: %+v", r)
 				}
-				if r.Throughput <= 0 || r.Elapsed <= 0 || r.Latency.P50 <= 0 || r.Latency.Max < r.Latency.P50 {
+				if r.Throughput <= 0 || r.Elapsed <= 0 || r.Response.P50 <= 0 || r.Response.Max < r.Response.P50 {
 					t.Errorf("no measure: %+v", r)
 				}
 			})
