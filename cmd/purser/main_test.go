@@ -65,6 +65,7 @@ func TestExitCodes(t *testing.T) {
 		"server --shards=few":              exitUsage,
 		"server --max-batch=10001":         exitUsage,
 		"server --idempotency-retention=1": exitUsage,
+		"server --snapshot-bytes=0":        exitUsage,
 		"server --api-listen=0.0.0.0:0":    exitUsage,
 		"dev --no-such-flag":               exitUsage,
 	} {

@@ -144,6 +144,7 @@ func (s *server) open(registry *prometheus.Registry) (err error) {
 		Expect:        s.cfg.expect,
 		Shards:        s.cfg.shards,
 		Retention:     s.cfg.retention,
+		SnapshotBytes: s.cfg.snapshotBytes,
 		Fatal:         s.fatal,
 		Logger:        s.log,
 	}, engine.Options{})

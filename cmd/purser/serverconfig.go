@@ -22,6 +22,7 @@ type serverConfig struct {
 	shards, maxBatch                   int
 	retention                          time.Duration
 	minFree                            uint64
+	snapshotBytes                      int64
 	allowUnauthenticated, logDebug     bool
 
 	// Of a cluster of several nodes.
@@ -41,6 +42,7 @@ func (c *serverConfig) bind(cmd *cobra.Command) {
 	f.IntVar(&c.shards, "shards", runtime.GOMAXPROCS(0), "goroutines that own accounts")
 	f.IntVar(&c.maxBatch, "max-batch", 1000, "most payments in one batch request, up to 10000")
 	f.DurationVar(&c.retention, "idempotency-retention", 24*time.Hour, "how long idempotency keys are remembered; fixed for a data directory")
+	f.Int64Var(&c.snapshotBytes, "snapshot-bytes", 128<<20, "size of the log entries after which a snapshot is taken: what a restart may have to replay")
 	f.Uint64Var(&c.minFree, "min-free-bytes", 1<<30, "free disk space below which writes are refused")
 	f.BoolVar(&c.allowUnauthenticated, "allow-unauthenticated-remote", false,
 		"listen on other than loopback addresses although there is no authentication yet")
@@ -78,6 +80,9 @@ func (c *serverConfig) validate() error {
 	}
 	if c.retention < time.Second {
 		faults = append(faults, fmt.Errorf("--idempotency-retention %s is under a second", c.retention))
+	}
+	if c.snapshotBytes < 1 {
+		faults = append(faults, fmt.Errorf("--snapshot-bytes %d is under 1", c.snapshotBytes))
 	}
 	return asUsage(errors.Join(append(faults, c.validateCluster())...))
 }

@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/store":             {"internal/ledger"},
 	"internal/crashfs":           {},
 	"internal/imports":           {},
+	"internal/chaos/site":        {},
 	"internal/nodetls":           {},
 	"internal/peer":              {"internal/nodetls"},
 	"wal":                        {},
