@@ -66,9 +66,10 @@ func TestNodes(t *testing.T) {
 			if third.Up() {
 				t.Error("a node is up after SIGTERM")
 			}
-			if err := lead().Remove(ctx, third.ID()); err != nil {
-				t.Fatal(err)
-			}
+			eventually(t, third.ID()+" is removed", func() bool { // the new leader may not serve yet
+				leader := s.Leader(ctx)
+				return leader != nil && leader.Remove(ctx, third.ID()) == nil
+			})
 			if err := third.Wipe(ctx); err != nil {
 				t.Fatal(err)
 			}
