@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"internal/chaos/site":        {},
 	"internal/nodetls":           {},
 	"internal/peer":              {"internal/nodetls"},
+	"internal/chaos/clients":     {},
 	"wal":                        {},
 	"shard":                      {"internal/ledger"},
 	"engine":                     {"internal/ledger"},
