@@ -19,6 +19,8 @@ type testCluster struct {
 	cfg   map[string]Config
 	nodes map[string]*Node
 	proposer
+
+	supervise func() // starts nodes again whose process has ended
 }
 
 // freeAddrs returns loopback addresses that nothing listens on.
@@ -38,7 +40,7 @@ func freeAddrs(t *testing.T, count int) (addrs []string) {
 func newTestCluster(t *testing.T, ids ...string) *testCluster {
 	t.Helper()
 	t.Parallel() // most of the time goes into waiting for elections
-	c := &testCluster{t: t, cfg: map[string]Config{}, nodes: map[string]*Node{}}
+	c := &testCluster{t: t, cfg: map[string]Config{}, nodes: map[string]*Node{}, supervise: func() {}}
 	addrs := freeAddrs(t, len(ids))
 	for i, id := range ids {
 		cfg := nodeConfig(t, t.TempDir())
@@ -74,10 +76,40 @@ func (c *testCluster) stop(id string) {
 	}
 }
 
+// startSupervised starts a node that may end its process, once, and starts it again
+// when it does. It returns what the node said then.
+func (c *testCluster) startSupervised(id string) (fatal func() error) {
+	c.t.Helper()
+	cfg := c.cfg[id]
+	told := make(chan error, 1)
+	cfg.Fatal = func(err error) {
+		select {
+		case told <- err:
+		default: // the process would have ended before
+		}
+	}
+	n, err := Open(cfg)
+	if err != nil {
+		c.t.Fatalf("%s: %v", id, err)
+	}
+	c.nodes[id] = n
+	var said error
+	c.supervise = func() {
+		select {
+		case said = <-told:
+			c.stop(id)
+			c.start(id)
+		default:
+		}
+	}
+	return func() error { return said }
+}
+
 // eventually waits for what is bound to happen.
 func (c *testCluster) eventually(what string, holds func() bool) {
 	c.t.Helper()
 	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
+		c.supervise()
 		if time.Now().After(end) {
 			for id, n := range c.nodes {
 				c.t.Logf("%s: %+v", id, n.Status())

@@ -29,6 +29,10 @@ type FSM struct {
 	// fatal ends the process; a machine that failed halfway must not be used.
 	fatal func(error)
 
+	// installed makes raft's log fit a snapshot that was restored, see follow; nil
+	// without a log.
+	installed func(index, term uint64) error
+
 	// replaced guards machine against Restore and close: whoever uses the machine
 	// on another goroutine than raft's holds it for reading. machine is nil when
 	// there is none any more.
@@ -213,7 +217,10 @@ func (s *fsmSnapshot) Release() {
 // Restore replaces the state by that of a snapshot stream. A failure ends the
 // process: raft would go on with half a state.
 func (f *FSM) Restore(stream io.ReadCloser) error {
-	err := f.restore(stream)
+	meta, err := f.restore(stream)
+	if err == nil && f.installed != nil {
+		err = f.installed(meta.Index, meta.Term)
+	}
 	if err != nil {
 		err = fmt.Errorf("restore snapshot: %w", err)
 		f.fatal(err)
@@ -221,29 +228,29 @@ func (f *FSM) Restore(stream io.ReadCloser) error {
 	return err
 }
 
-func (f *FSM) restore(stream io.ReadCloser) (err error) {
-	dir, err := f.dirs.receive(stream)
+func (f *FSM) restore(stream io.ReadCloser) (in Meta, err error) {
+	dir, in, err := f.dirs.receive(stream)
 	if err = errors.Join(err, stream.Close()); err != nil {
-		return err
+		return in, err
 	}
 	f.replaced.Lock()
 	defer f.replaced.Unlock()
 	old := f.machine
 	f.machine = nil
 	if err := old.close(); err != nil {
-		return err
+		return in, err
 	}
 	cfg := f.cfg
 	cfg.dir = dir
 	m, meta, err := openMachine(cfg)
 	if err != nil {
-		return err
+		return in, err
 	}
 	f.machine = m
 	f.seen = max(meta.Snapshot, meta.Position.Index)
 	f.unsaved.bytes.Store(0)
 	f.unsaved.entries.Store(0)
-	return f.dirs.removeOthers(dir)
+	return in, f.dirs.removeOthers(dir)
 }
 
 // use runs fn with the machine in place, for goroutines other than raft's, or

@@ -43,6 +43,10 @@ type guardConfig struct {
 // both cases the process must end. A hanging append is never answered with a
 // timeout: the write may land later.
 //
+// It is no raft.MonotonicLogStore although the log underneath is one: raft would
+// empty that behind a snapshot that it installs, and lose entries which this node
+// has acknowledged (hashicorp/raft#697). follow does what is needed instead.
+//
 // Reads pass through. raft appends from one goroutine at a time and deletes
 // from that one and the snapshot's; this holds for guardedLog too.
 type guardedLog struct {
@@ -61,10 +65,7 @@ type guardedLog struct {
 	stopped  chan struct{} // closed by the watchdog when it ends
 }
 
-var (
-	_ raft.LogStore          = (*guardedLog)(nil)
-	_ raft.MonotonicLogStore = (*guardedLog)(nil)
-)
+var _ raft.LogStore = (*guardedLog)(nil)
 
 // newGuardedLog wraps under and starts the watchdog, which Close stops. The
 // caller keeps ownership of under and closes it after the guard.
@@ -97,11 +98,24 @@ func (g *guardedLog) StoreLogs(ls []*raft.Log) error {
 	return g.append(func() error { return g.LogStore.StoreLogs(ls) })
 }
 
-// DeleteRange deletes the entries lo to hi, both included. It may take long and
-// is not watched: it does not run on a leader's main goroutine.
+// DeleteRange deletes the entries lo to hi, both included, but leaves the entry hi
+// where others follow it, which is so when raft compacts the log: hi can be that of
+// the snapshot, and raft looks nowhere else for its term when a leader begins
+// behind it. It may take long and is not watched: it does not run on a leader's main
+// goroutine.
 func (g *guardedLog) DeleteRange(lo, hi uint64) error {
 	if g.failed.Load() {
 		return ErrLogFailed
+	}
+	last, err := g.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	if hi < last {
+		hi--
+	}
+	if lo > hi {
+		return nil
 	}
 	if err := g.LogStore.DeleteRange(lo, hi); err != nil {
 		err = fmt.Errorf("delete log entries %d to %d: %w", lo, hi, err)
@@ -109,12 +123,6 @@ func (g *guardedLog) DeleteRange(lo, hi uint64) error {
 		return err
 	}
 	return nil
-}
-
-// IsMonotonic says whether the log underneath tolerates no gaps.
-func (g *guardedLog) IsMonotonic() bool {
-	m, ok := g.LogStore.(raft.MonotonicLogStore)
-	return ok && m.IsMonotonic()
 }
 
 // Close stops the watchdog and waits for it. The log underneath stays open.

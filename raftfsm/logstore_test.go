@@ -30,7 +30,6 @@ func (f *faultyLog) write() error {
 func (f *faultyLog) StoreLog(*raft.Log) error         { return f.write() }
 func (f *faultyLog) StoreLogs([]*raft.Log) error      { return f.write() }
 func (f *faultyLog) DeleteRange(uint64, uint64) error { return f.write() }
-func (f *faultyLog) IsMonotonic() bool                { return true }
 func (f *faultyLog) GetLog(uint64, *raft.Log) error   { return raft.ErrLogNotFound }
 func (f *faultyLog) FirstIndex() (uint64, error)      { return 3, nil }
 func (f *faultyLog) LastIndex() (uint64, error)       { return 9, nil }
@@ -147,12 +146,6 @@ func TestGuardedLogForgetsAnAppendThatReturned(t *testing.T) {
 
 func TestGuardedLogPassesReadsThrough(t *testing.T) {
 	g := newGuard(t, &faultyLog{})
-	if !g.IsMonotonic() {
-		t.Error("a monotonic log lost its mark: raft would leave gaps in it")
-	}
-	if newGuard(t, raft.NewInmemStore()).IsMonotonic() {
-		t.Error("a log with gaps was marked monotonic")
-	}
 	if err := g.GetLog(1, nil); err != raft.ErrLogNotFound {
 		t.Errorf("GetLog: %v, want raft.ErrLogNotFound itself", err)
 	}

@@ -150,9 +150,9 @@ func (n *Node) openState() error {
 	if err != nil {
 		return fmt.Errorf("open state: %w", err)
 	}
-	var covered uint64
+	var covered, term uint64
 	if len(list) > 0 {
-		covered = list[0].Index
+		covered, term = list[0].Index, list[0].Term
 	}
 	var meta checkpointMeta
 	n.fsm, meta, err = newFSM(dirs, cfg, covered, n.cfg.SnapshotBytes, n.cfg.Fatal)
@@ -165,14 +165,30 @@ func (n *Node) openState() error {
 		if err != nil {
 			return err
 		}
-		if err := n.fsm.restore(stream); err != nil {
+		if _, err := n.fsm.restore(stream); err != nil {
 			return fmt.Errorf("restore snapshot %s: %w", list[0].ID, err)
 		}
 	}
 	if err := syncPath(vfs.Default, n.cfg.DataDir); err != nil {
 		return err
 	}
-	return checkReach(n.log, n.fsm.machine.pos.Index, covered)
+	return n.openReach(covered, term)
+}
+
+// openReach makes sure that the log leads on from the state and from the newest
+// snapshot, which is at (covered, term), also when the process ended between the
+// installation of that and what the log needs after it.
+func (n *Node) openReach(covered, term uint64) error {
+	if err := checkReach(n.log, n.fsm.machine.pos.Index, covered); err != nil {
+		return err
+	}
+	n.fsm.installed = func(index, term uint64) error { return follow(n.guard, index, term) }
+	err := n.fsm.installed(covered, term)
+	if errors.Is(err, ErrLogDropped) { // raft has not read it yet
+		n.cfg.Logger.Warn("entries of the log were never committed", "error", err)
+		return nil
+	}
+	return err
 }
 
 // Close leaves the cluster's work to others, answers the proposals in flight,

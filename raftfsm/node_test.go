@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -66,7 +67,11 @@ func startNode(t *testing.T, cfg Config) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-leading
+	select {
+	case <-leading:
+	case <-time.After(time.Minute):
+		t.Fatal("the node never leads")
+	}
 	if err := n.Ready(); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +219,7 @@ func TestLoneNodeMovesToAnotherAddress(t *testing.T) {
 	for _, addr := range append(addrs, addrs[0]) {
 		cfg.RaftListen = addr
 		n := startNode(t, cfg)
-		c := testCluster{t: t, nodes: map[string]*Node{"n1": n}}
+		c := testCluster{t: t, nodes: map[string]*Node{"n1": n}, supervise: func() {}}
 		c.eventually("the node's address is known", func() bool {
 			m := n.Status().Members
 			record, _ := n.fsm.membership().find("n1")

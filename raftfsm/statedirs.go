@@ -43,10 +43,10 @@ func (d stateDirs) current() (string, error) {
 
 // receive unpacks a snapshot stream into a fresh directory, durably, and makes
 // it the newest state. Nothing is opened.
-func (d stateDirs) receive(stream io.Reader) (string, error) {
+func (d stateDirs) receive(stream io.Reader) (dir string, meta Meta, err error) {
 	numbers, err := d.numbers()
 	if err != nil {
-		return "", err
+		return "", meta, err
 	}
 	next := uint64(2)
 	for _, n := range numbers {
@@ -54,16 +54,16 @@ func (d stateDirs) receive(stream io.Reader) (string, error) {
 	}
 	tmp := d.fs.PathJoin(d.root, incoming)
 	if err := d.fs.RemoveAll(tmp); err != nil {
-		return "", fmt.Errorf("receive state: %w", err)
+		return "", meta, fmt.Errorf("receive state: %w", err)
 	}
-	if _, err := unpackTar(d.fs, stream, tmp); err != nil {
-		return "", err
+	if meta, err = unpackTar(d.fs, stream, tmp); err != nil {
+		return "", meta, err
 	}
-	dir := d.path(next)
+	dir = d.path(next)
 	if err := d.fs.Rename(tmp, dir); err != nil {
-		return "", fmt.Errorf("receive state: %w", err)
+		return "", meta, fmt.Errorf("receive state: %w", err)
 	}
-	return dir, syncPath(d.fs, d.root)
+	return dir, meta, syncPath(d.fs, d.root)
 }
 
 // removeOthers removes every state but keep.
