@@ -1,10 +1,12 @@
 package raftfsm
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -274,23 +276,41 @@ func (n *Node) TransferLeadership(ctx context.Context, to string) (t Transfer, e
 	if err != nil {
 		return t, err
 	}
-	var future raft.Future
-	if to == "" {
-		if voters(now) < 2 {
-			return t, fmt.Errorf("%w: no other node votes", ErrCannotChange)
-		}
-		future = n.raft.LeadershipTransfer()
-	} else {
-		target, err := voter(now, to)
-		if err != nil {
-			return t, err
-		}
-		future = n.raft.LeadershipTransferToServer(target.ID, target.Address)
+	target, err := n.successor(ctx, now, to)
+	if err != nil {
+		return t, err
 	}
-	if err := future.Error(); err != nil {
+	if err := n.raft.LeadershipTransferToServer(target.ID, target.Address).Error(); err != nil {
 		return t, fmt.Errorf("%w: %w", ErrCannotChange, err)
 	}
 	return n.awaitLeader(ctx, to)
+}
+
+// successor returns the voter that is to lead: the one named, or any.
+func (n *Node) successor(ctx context.Context, now raft.Configuration, to string) (raft.Server, error) {
+	if to != "" {
+		return voter(now, to)
+	}
+	heirs := n.heirs(ctx, now)
+	if len(heirs) == 0 {
+		return raft.Server{}, fmt.Errorf("%w: no other voter answers", ErrCannotChange)
+	}
+	return heirs[0], nil
+}
+
+// heirs are the other voters that could lead, the furthest first. raft would pick
+// one by what it sent, which may have ended since.
+func (n *Node) heirs(ctx context.Context, now raft.Configuration) (list []raft.Server) {
+	of := n.askAll(ctx, now)
+	for _, s := range now.Servers {
+		if p, ok := of[string(s.ID)]; ok && s.Suffrage == raft.Voter && !p.Diverged {
+			list = append(list, s)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b raft.Server) int {
+		return cmp.Compare(of[string(b.ID)].Applied, of[string(a.ID)].Applied)
+	})
+	return list
 }
 
 func voter(in raft.Configuration, id string) (raft.Server, error) {
@@ -349,7 +369,11 @@ func (n *Node) StepDown() {
 	if err != nil || n.raft.State() != raft.Leader || voters(now) < 2 {
 		return
 	}
-	if err := n.raft.LeadershipTransfer().Error(); err != nil {
-		n.cfg.Logger.Warn("the lead was not handed over", "error", err)
+	for _, heir := range n.heirs(context.Background(), now) {
+		if err := n.raft.LeadershipTransferToServer(heir.ID, heir.Address).Error(); err == nil {
+			return
+		} else {
+			n.cfg.Logger.Warn("the lead was not handed over", "to", heir.ID, "error", err)
+		}
 	}
 }

@@ -249,6 +249,29 @@ func TestClusterTransfersTheLead(t *testing.T) {
 	}
 }
 
+// The lead goes to a node that is there, whichever is not.
+func TestLeadGoesToANodeThatAnswers(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.settled()
+	leader := c.leader()
+	for _, gone := range []string{"n1", "n2", "n3"} {
+		if gone == leader.cfg.NodeID {
+			continue
+		}
+		c.stop(gone)
+		heir := c.follower()
+		leader.StepDown()
+		c.eventually("the other node leads", func() bool { return heir.Ready() == nil })
+		done, err := heir.TransferLeadership(context.Background(), "")
+		if err != nil || done.Leader != leader.cfg.NodeID {
+			t.Errorf("transfer to any, without %s: %+v, %v", gone, done, err)
+		}
+		c.start(gone)
+		c.settled()
+	}
+}
+
 func TestClusterTakesInAndRemovesNodes(t *testing.T) {
 	c := newTestCluster(t, "n1", "n2", "n3", "n4")
 	for id, cfg := range c.cfg { // n4 is to join, not to found
