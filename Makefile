@@ -9,7 +9,7 @@ LDFLAGS     := -X main.version=$(VERSION)
 export GOFLAGS := -tags=$(TAGS) -buildvcs=false
 export CGO_ENABLED ?= 0
 
-.PHONY: build run cluster test check fmt vet staticcheck race crash fuzz bench bench-micro bench-wal clean
+.PHONY: build run cluster test check fmt vet staticcheck race crash fuzz bench bench-micro bench-wal bench-postgres clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/purser ./cmd/purser
@@ -24,14 +24,19 @@ cluster: build
 
 test:
 	$(GO) test -count=1 -timeout 30m ./...
+	cd bench/pgcompare && $(GO) test -count=1 ./...
 
 check: fmt vet staticcheck race
 
 fmt:
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not gofmt-clean:"; echo "$$out"; exit 1; fi
 
+# The comparisons are modules of their own, so that nothing else depends on what
+# they depend on.
 vet:
 	$(GO) vet ./...
+	cd bench/walcompare && $(GO) vet ./...
+	cd bench/pgcompare && $(GO) vet ./...
 
 staticcheck:
 	$(GO) run $(STATICCHECK) ./...
@@ -66,6 +71,11 @@ bench-micro:
 # The log against others, in a module of its own.
 bench-wal:
 	cd bench/walcompare && $(GO) run . -rounds 5
+
+# PostgreSQL does the same work, driven by the same generator. It installs
+# nothing: it says what to install where there is no PostgreSQL.
+bench-postgres: build
+	cd bench/pgcompare && $(GO) run . -purser ../../bin/purser
 
 clean:
 	rm -rf bin
