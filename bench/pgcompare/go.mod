@@ -2,12 +2,16 @@ module purser/bench/pgcompare
 
 go 1.26.0
 
+replace purser => ../..
+
 require (
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/valyala/fasthttp v1.77.0
+	purser v0.0.0
 )
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect

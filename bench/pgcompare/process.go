@@ -69,6 +69,16 @@ func (p *process) fault(err error) error {
 	return fmt.Errorf("%s: %w\n%s", p.cmd.Path, err, strings.Join(p.said, "\n"))
 }
 
+// explain adds to err, of a client, what the process said last, if it ended.
+func (p *process) explain(err error) error {
+	select {
+	case <-p.exited:
+		return p.fault(fmt.Errorf("ended (%v): %w", p.err, err))
+	default:
+		return err
+	}
+}
+
 // await polls until ready returns nil, the process ends or ctx does.
 func (p *process) await(ctx context.Context, ready func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,9 +10,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"purser/bench"
 )
 
 // ledger is a Purser server on a directory of its own.
@@ -99,26 +101,6 @@ func loads(accounts int) []load {
 	}
 }
 
-// measured is what is read of a run's result.
-type measured struct {
-	Throughput float64           `json:"throughput"` // accepted payments/s
-	Latency    latency           `json:"latency_us"`
-	Codes      map[string]uint64 `json:"codes"` // payments by status, measured time
-	Whole      map[string]uint64 `json:"whole"` // and of the whole run
-	Examples   map[string]string `json:"examples"`
-	Machine    struct {
-		CPUs   int    `json:"cpus"`
-		Model  string `json:"model"`
-		Kernel string `json:"kernel"`
-	} `json:"machine"`
-}
-
-// latency is in microseconds.
-type latency struct {
-	P50 float64 `json:"p50"`
-	P99 float64 `json:"p99"`
-}
-
 // generator puts load on a server with purser bench run.
 type generator struct {
 	binary           string
@@ -128,25 +110,33 @@ type generator struct {
 
 // run sets up the accounts of l and measures. It fails unless every payment
 // was accepted.
-func (g generator) run(ctx context.Context, target string, l load, connections int, keyPrefix string) (m measured, err error) {
+func (g generator) run(ctx context.Context, target string, l load, connections int, keyPrefix string) (r bench.Result, err error) {
 	out := filepath.Join(g.dir, "result.json")
 	args := append([]string{"bench", "run", "--target", target, "--out", out,
 		"--connections", strconv.Itoa(connections), "--key-prefix", keyPrefix,
 		"--duration", g.duration.String(), "--warmup", g.warmup.String()}, l.flags...)
 	if said, err := exec.CommandContext(ctx, g.binary, args...).CombinedOutput(); err != nil {
-		return m, fmt.Errorf("purser bench run: %w\n%s", err, said)
+		return r, fmt.Errorf("purser bench run: %w\n%s", err, said)
 	}
-	text, err := os.ReadFile(out)
+	f, err := os.Open(out)
 	if err != nil {
-		return m, err
+		return r, err
 	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("%s: %w", out, err)
+	defer f.Close()
+	if r, err = bench.ReadResult(f); err != nil {
+		return r, fmt.Errorf("%s: %w", out, err)
 	}
-	for status, n := range m.Codes {
+	if r.Verdict.Outcome != bench.OutcomeOK {
+		return r, fmt.Errorf("%s: %s", r.Verdict.Outcome, strings.Join(r.Verdict.Reasons, "; "))
+	}
+	if r.Accepted == 0 || r.Unknown.Unresolved > 0 {
+		return r, fmt.Errorf("%s at %d connections: %d payments accepted, %d requests without an answer",
+			l.name, connections, r.Accepted, r.Unknown.Unresolved)
+	}
+	for status, n := range r.Codes {
 		if status != "201" && n > 0 {
-			return m, fmt.Errorf("%s at %d connections: %d answers with status %s: %s", l.name, connections, n, status, m.Examples[status])
+			return r, fmt.Errorf("%s at %d connections: %d answers with status %s: %s", l.name, connections, n, status, r.Examples[status])
 		}
 	}
-	return m, nil
+	return r, nil
 }

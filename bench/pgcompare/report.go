@@ -6,13 +6,14 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"purser/bench"
 )
 
 // report writes the table of medians. A ratio is the median of the rounds'
 // ratios.
 func report(w io.Writer, d *database, rows []*row) error {
-	m := rows[0].purser[0].Machine
-	fmt.Fprintf(w, "\nmachine: %d CPUs (%s), %s; generator and both servers on it\n", m.CPUs, m.Model, m.Kernel)
+	fmt.Fprintf(w, "\nmachine: %s; generator and both servers on it\n", rows[0].purser[0].Machine)
 	fmt.Fprintf(w, "PostgreSQL: %s\n", strings.Join(d.settings, " "))
 	fmt.Fprintf(w, "medians of %d rounds, payments/s and latency in ms\n\n", len(rows[0].purser))
 
@@ -28,9 +29,9 @@ func report(w io.Writer, d *database, rows []*row) error {
 	return t.Flush()
 }
 
-func throughput(m measured) float64 { return m.Throughput }
-func p50(m measured) float64        { return m.Latency.P50 / 1e3 }
-func p99(m measured) float64        { return m.Latency.P99 / 1e3 }
+func throughput(m bench.Result) float64 { return m.Throughput }
+func p50(m bench.Result) float64        { return m.Response.P50 / 1e3 }
+func p99(m bench.Result) float64        { return m.Response.P99 / 1e3 }
 
 func (r *row) ratios() []float64 {
 	var ratios []float64
@@ -41,7 +42,7 @@ func (r *row) ratios() []float64 {
 }
 
 // of is the median of a figure of the runs.
-func of(runs []measured, figure func(measured) float64) float64 {
+func of(runs []bench.Result, figure func(bench.Result) float64) float64 {
 	var values []float64
 	for _, m := range runs {
 		values = append(values, figure(m))

@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"purser/bench"
 )
 
 // comparison runs the rounds on both servers.
@@ -25,8 +27,8 @@ type row struct {
 	load        load
 	connections int
 	pool        int // connections between the service and PostgreSQL
-	postgres    []measured
-	purser      []measured
+	postgres    []bench.Result
+	purser      []bench.Result
 }
 
 // run measures every row once per round, PostgreSQL and Purser in turn and every
@@ -89,7 +91,7 @@ func (c *comparison) measurePostgres(ctx context.Context, r *row, round int) err
 
 // throughService measures PostgreSQL, and looks for every payment that was
 // acknowledged.
-func (c *comparison) throughService(ctx context.Context, l load, connections, pool int, name string) (m measured, err error) {
+func (c *comparison) throughService(ctx context.Context, l load, connections, pool int, name string) (m bench.Result, err error) {
 	s, err := startService(ctx, c.database.connection, pool)
 	if err != nil {
 		return m, err
@@ -119,7 +121,7 @@ func (c *comparison) measurePurser(ctx context.Context, r *row, round int) error
 	m, err := c.generator.run(ctx, c.ledger.target, r.load, r.connections,
 		c.prefix(r.load, fmt.Sprintf("round-%d-%d", round+1, r.connections)))
 	if err != nil {
-		return fmt.Errorf("purser: %w", err)
+		return c.ledger.explain(err)
 	}
 	r.purser = append(r.purser, m)
 	return nil
