@@ -159,10 +159,12 @@ func (f *frozen) write(index uint64) error {
 
 func pages(in iter.Seq2[shard.Key, []byte]) iter.Seq2[store.PageKey, []byte] {
 	return func(yield func(store.PageKey, []byte) bool) {
+		rest := newBreather()
 		for k, page := range in {
 			if !yield(store.PageKey(k), page) {
 				return
 			}
+			rest.after()
 		}
 	}
 }

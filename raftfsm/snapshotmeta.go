@@ -253,12 +253,12 @@ func readMeta(fs vfs.FS, dir string) (Meta, []byte, error) {
 }
 
 // sumFile reads dir/name once and returns its row for the meta.
-func sumFile(fs vfs.FS, dir, name string, buf []byte) (SnapshotFile, error) {
+func sumFile(fs vfs.FS, dir, name string, buf []byte, rest *breather) (SnapshotFile, error) {
 	f, err := fs.Open(fs.PathJoin(dir, name))
 	if err != nil {
 		return SnapshotFile{}, fmt.Errorf("sum snapshot file: %w", err)
 	}
-	row, err := sumReader(f, nil, name, buf)
+	row, err := sumReader(restingReader{f, rest}, nil, name, buf)
 	return row, errors.Join(err, f.Close())
 }
 

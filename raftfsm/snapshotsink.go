@@ -79,13 +79,13 @@ func (k *snapshotSink) Commit(fill func(dir string) (SnapshotStats, error)) erro
 	slices.Sort(names)
 	files := make([]SnapshotFile, 0, len(names))
 	buf := make([]byte, copyBuffer)
-	known := sumsOf(k.store)
+	known, rest := sumsOf(k.store), newBreather()
 	for _, name := range names {
 		if row, ok := known.find(state, name); ok {
 			files = append(files, row)
 			continue
 		}
-		row, err := sumFile(fs, state, name, buf)
+		row, err := sumFile(fs, state, name, buf, rest)
 		if err != nil {
 			return err
 		}

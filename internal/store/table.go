@@ -15,6 +15,10 @@ import (
 // than rewritten.
 const compressedLevel = 1
 
+// bytesPerSync is how much of a table is written before the system is asked to
+// begin writing it to the disk.
+const bytesPerSync = 512 << 10
+
 // keyRange is a range of keys, end exclusive.
 type keyRange struct{ start, end []byte }
 
@@ -52,6 +56,9 @@ func (s *Store) writeTable(path string, rows iter.Seq2[[]byte, []byte], drop key
 	if err != nil {
 		return false, err
 	}
+	// What is written goes to the disk as it comes: one sync of it all at the end
+	// would have the syncs of the log wait behind it.
+	file = vfs.NewSyncingFile(file, vfs.SyncingFileOptions{BytesPerSync: bytesPerSync})
 	format := s.db.FormatMajorVersion().MaxTableFormat()
 	w := sstable.NewWriter(objstorageprovider.NewFileWritable(file), s.tables.MakeWriterOptions(compressedLevel, format))
 	empty = drop.start == nil
