@@ -9,7 +9,7 @@ LDFLAGS     := -X main.version=$(VERSION)
 export GOFLAGS := -tags=$(TAGS) -buildvcs=false
 export CGO_ENABLED ?= 0
 
-.PHONY: build run cluster test check fmt vet staticcheck race crash fuzz bench bench-micro bench-wal bench-postgres clean
+.PHONY: build run cluster test check fmt vet staticcheck race crash fuzz bench bench-cluster bench-micro bench-wal bench-postgres clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/purser ./cmd/purser
@@ -64,6 +64,10 @@ fuzz:
 # The figures of README: one hot account against the empty handler, in turn.
 bench: build
 	.ci/bench
+
+# One node beside three on this machine.
+bench-cluster: build
+	.ci/bench-cluster
 
 bench-micro:
 	$(GO) test -run xxx -bench . -benchmem ./...
