@@ -15,7 +15,7 @@ const world = "world:USD"
 // without any other.
 const (
 	hotAccounts   = 4
-	coldAccounts  = 240
+	coldAccounts  = 120
 	aloneAccounts = 4
 )
 

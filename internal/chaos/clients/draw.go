@@ -73,7 +73,7 @@ func (c *client) drawAuthorize() *operation {
 		o.source, o.destination = one(c.rng, b.alone), world
 	case 1:
 		o.source, o.destination = one(c.rng, b.hot), one(c.rng, b.cold)
-		o.expiresIn = 1 + c.rng.Int64N(5)
+		o.expiresIn = 1 + c.rng.Int64N(3)
 	default:
 		o.source, o.destination = one(c.rng, b.cold), one(c.rng, b.hot)
 	}

@@ -56,7 +56,7 @@ func (k *check) run() {
 // match finds for every acknowledgement its entries and for every entry its
 // acknowledgement. It gives each command its seq.
 func (k *check) match() {
-	claims := map[place]*operation{}
+	claims := map[place][]*operation{}
 	for _, o := range k.ops {
 		o.commands(func(c *operation) {
 			k.commands = append(k.commands, c)
@@ -72,14 +72,16 @@ func (k *check) match() {
 	for _, h := range k.bank.holders {
 		k.follow(h, claims, byEntry)
 	}
-	for p, o := range claims {
-		k.add(faultLost, "%s as version %d of %s: %s", o, p.version, p.account, o.answer.body)
+	for at, left := range claims {
+		for _, o := range left {
+			k.add(faultLost, "%s as version %d of %s: %s", o, at.version, at.account, o.answer.body)
+		}
 	}
 }
 
 // claim notes the entries that an acknowledgement says there are, and the seq
 // that an answer has.
-func (k *check) claim(claims map[place]*operation, o *operation) {
+func (k *check) claim(claims map[place][]*operation, o *operation) {
 	switch {
 	case o.answer == nil:
 		return
@@ -99,10 +101,7 @@ func (k *check) claim(claims map[place]*operation, o *operation) {
 			return
 		}
 		at := place{id, s.Version}
-		if other := claims[at]; other != nil {
-			k.add(faultDoubled, "version %d of %s: %s and %s", s.Version, id, other, o)
-		}
-		claims[at] = o
+		claims[at] = append(claims[at], o)
 	}
 	stake(p.Source, p.SourceBalance)
 	if o.kind != authorize && o.kind != void { // which leave the destination as it is
@@ -111,7 +110,7 @@ func (k *check) claim(claims map[place]*operation, o *operation) {
 }
 
 // follow goes along the journal of an account.
-func (k *check) follow(h holder, claims map[place]*operation, byEntry map[uint64]*operation) {
+func (k *check) follow(h holder, claims map[place][]*operation, byEntry map[uint64]*operation) {
 	now := state{Version: 1}
 	states := []moment{{state: now}}
 	var last entry
@@ -123,9 +122,7 @@ func (k *check) follow(h holder, claims map[place]*operation, byEntry map[uint64
 		if !h.unlimited && e.Posted+h.limit < e.Held {
 			k.add(faultOverdrawn, "%s with overdraft limit %d: %+v", h.id, h.limit, *e)
 		}
-		at := place{h.id, e.Version}
-		o := claims[at]
-		delete(claims, at)
+		o := claimant(claims, place{h.id, e.Version}, e)
 		if o == nil {
 			o = k.unclaimed(h.id, e, byEntry)
 		}
@@ -136,6 +133,22 @@ func (k *check) follow(h holder, claims map[place]*operation, byEntry map[uint64
 		states = append(states, moment{now, e.Seq})
 	}
 	k.states[h.id] = states
+}
+
+// claimant takes the acknowledgement of e out of those that claim its place: the
+// one of the same payment and, if it is known, the same seq.
+func claimant(claims map[place][]*operation, at place, e *entry) *operation {
+	i := slices.IndexFunc(claims[at], func(o *operation) bool {
+		return o.kind == e.Kind && o.answer.payment.ID == e.Payment && (o.seq == 0 || o.seq == e.Seq)
+	})
+	if i < 0 {
+		return nil
+	}
+	o := claims[at][i]
+	if claims[at] = slices.Delete(claims[at], i, i+1); len(claims[at]) == 0 {
+		delete(claims, at)
+	}
+	return o
 }
 
 // follows reports whether e can come after a balance.
@@ -201,11 +214,7 @@ func (k *check) assign(id string, o *operation, e *entry) {
 	if o.seq == 0 {
 		o.seq = e.Seq
 	}
-	fits := o.kind == e.Kind && o.seq == e.Seq && (o.amount == 0 || o.amount == e.Amount)
-	if p := o.answer; p != nil {
-		fits = fits && p.payment.ID == e.Payment
-	}
-	if !fits {
+	if o.seq != e.Seq || o.amount != 0 && o.amount != e.Amount {
 		k.add(faultMismatch, "%s with seq %d: %s has %+v", o, o.seq, id, *e)
 	}
 	o.at, o.made = e.Created.UnixMicro(), e.Payment

@@ -10,10 +10,10 @@ import (
 
 // Bounds of what is asked for again.
 const (
-	recalledMost = 600 // keys, on each node
+	recalledMost = 400 // keys, on each node
 	unaskedMost  = 300 // keys of what was answered 503 only
 	repeatedMost = 150 // requests
-	lookedUpMost = 300 // payments, on each node
+	lookedUpMost = 200 // payments, on each node
 )
 
 // memories asks the nodes what they remember of the commands in ops: first of

@@ -18,6 +18,8 @@ func (k *check) readSpans() (spans []span) {
 			fits = k.placeList(&s)
 		case o.answer.payment != nil:
 			fits = k.placePayment(&s)
+		case o.kind == stale && o.answer.code() == "account_not_found": // a node that begins anew
+			fits = s.before(k.states[o.account])
 		}
 		switch {
 		case !fits:
@@ -41,6 +43,14 @@ func (s *span) sees(history []moment, read state) bool {
 	s.low = max(s.low, history[i].seq)
 	if i+1 < len(history) {
 		s.high = min(s.high, history[i+1].seq)
+	}
+	return true
+}
+
+// before narrows s to where an account was not funded yet.
+func (s *span) before(history []moment) bool {
+	if len(history) > 1 {
+		s.high = history[1].seq
 	}
 	return true
 }

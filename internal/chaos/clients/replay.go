@@ -32,37 +32,50 @@ func (k *check) replay() {
 }
 
 // checkPlaces looks for places that two commands claim, and for places that none
-// does: something that was executed and that nobody asked for. Accounts are
-// created by commands that show no place, and so is what has no outcome.
+// does: something that was executed and that nobody asked for. What was sent while
+// accounts were created, by commands that show no place, is left out.
 func (k *check) checkPlaces(ordered []*operation) {
-	spare := 0
-	for _, o := range k.ops {
-		if o.kind == create {
-			spare += len(o.tries)
-		}
-		o.commands(func(c *operation) {
-			if c.unknown() && c.seq == 0 {
-				spare++
-			}
-		})
-	}
-	for i, o := range ordered {
-		if i == 0 {
-			continue
-		}
-		last := ordered[i-1]
-		switch {
-		case o.seq == last.seq:
+	spare, first := k.placeless()
+	for i := 1; i < len(ordered); i++ {
+		last, o := ordered[i-1], ordered[i]
+		if o.seq == last.seq {
 			k.add(faultDoubled, "seq %d: %s and %s", o.seq, last, o)
 			continue
-		case o.seq > last.seq+1:
-			spare -= int(o.seq - last.seq - 1)
 		}
+		if last.seq < first {
+			continue
+		}
+		spare -= int(o.seq - last.seq - 1)
 		if spare < 0 {
 			k.add(faultGap, "between seq %d and seq %d", last.seq, o.seq)
 			spare = 0
 		}
 	}
+}
+
+// placeless returns how many commands there may be that show no place, from the
+// first seq on that was called when all accounts had been created: late tries to
+// create one, and refusals without an answer.
+func (k *check) placeless() (spare int, first uint64) {
+	var created int64
+	for _, o := range k.ops {
+		if o.kind == create {
+			created = max(created, o.ret)
+			if o.doubtful {
+				spare += len(o.tries) - 1
+			}
+		}
+	}
+	first = noSeq
+	for _, o := range k.commands {
+		switch {
+		case o.seq > 0 && o.call > created:
+			first = min(first, o.seq)
+		case o.seq == 0 && o.unknown():
+			spare++
+		}
+	}
+	return spare, first
 }
 
 // clock returns the log time at which each command may have been executed. It is
