@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"transport":                  {"internal/ledger"},
 	"raftfsm":                    {"internal/ledger", "internal/nodetls", "internal/peer", "internal/store", "shard", "wal"},
 	"bench":                      {},
+	"bench/compare":              {"bench"},
 	"cmd/purser":                 {"bench", "engine", "internal/ledger", "internal/nodetls", "raftfsm", "shard", "transport"},
 }
 
