@@ -257,7 +257,11 @@ func TestSnapshotDuringReplayIsRefused(t *testing.T) {
 	n.close()
 	n = openTestNode(t, fs, 1)
 	defer n.close()
+	before := n.outcome()
 	n.apply(log[:1])
+	if got := n.outcome(); got != before {
+		t.Fatalf("entry %d was applied to a state that had it: %+v, before %+v", log[0].index, got, before)
+	}
 	if _, err := n.fsm.Snapshot(); err == nil {
 		t.Fatal("a snapshot of entry 2 would hold entry 3")
 	}

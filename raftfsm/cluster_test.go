@@ -327,7 +327,12 @@ func TestWipedNodeIsRefused(t *testing.T) {
 	c.cfg[id] = cfg
 	c.start(id)
 	wiped := c.nodes[id]
-	c.eventually("the wiped node is refused", func() bool { return strings.Contains(wiped.Forming(), ErrForeignID.Error()) })
+	c.eventually("the wiped node is refused", func() bool {
+		if wiped.Forming() == "" {
+			t.Fatal("the wiped node was let in")
+		}
+		return strings.Contains(wiped.Forming(), ErrForeignID.Error())
+	})
 	c.pay(t, c.leader(), 20)
 	if got := wiped.raft.LastIndex(); got != 0 {
 		t.Errorf("it took entries up to %d", got)

@@ -234,6 +234,7 @@ func TestSameResultsAcrossCrashes(t *testing.T) {
 		want, end := reference(t, log, answers, model)
 		fs := crashfs.New()
 		n := openTestNode(t, fs, 1)
+		copies := 0
 		for done := 0; ; {
 			group := log[done : done+rapid.IntRange(0, min(8, len(log)-done)).Draw(t, "entries")]
 			for i, applied := range n.apply(group) {
@@ -248,7 +249,7 @@ func TestSameResultsAcrossCrashes(t *testing.T) {
 			if done == len(log) {
 				break
 			}
-			switch rapid.SampledFrom([]string{"go on", "snapshot", "checkpoint", "crash", "crash"}).Draw(t, "event") {
+			switch rapid.SampledFrom([]string{"go on", "snapshot", "checkpoint", "flush", "crash", "crash"}).Draw(t, "event") {
 			case "snapshot":
 				if n.last > n.covered {
 					if err := n.snapshot(); err != nil {
@@ -259,6 +260,11 @@ func TestSameResultsAcrossCrashes(t *testing.T) {
 			case "checkpoint": // of a snapshot that never came to be
 				if n.last > n.covered {
 					abandonSnapshot(n)
+				}
+			case "flush": // rows that the next replay has not come to
+				copies++
+				if err := n.fsm.machine.store.SaveTo(fmt.Sprint("copy-", copies)); err != nil {
+					t.Fatalf("flush: %v", err)
 				}
 			case "crash":
 				seed := rapid.Uint64().Draw(t, "seed")

@@ -193,7 +193,9 @@ func TestNodeSnapshotsAndRestarts(t *testing.T) {
 	if got := n.Status().Digest; got != digest {
 		t.Fatalf("digest %s, want %s", got, digest)
 	}
+	requireReplays(t, n, &p)
 	p.check(t, n)
+	digest = n.Status().Digest
 	stopNode(t, n)
 
 	// Without its state the node takes the snapshot's and replays the rest.

@@ -45,8 +45,9 @@ const recordKey = "purser.record"
 // at open, before bbolt sees it; see boltRecord.
 //
 // raft writes a vote as two values, the term and then the candidate. A crash
-// between the two would pair the new term with an older candidate, whose repeated
-// request would then be granted a second vote in the new term (hashicorp/raft#661).
+// between the two would pair the new term with an older candidate. Its request for
+// the new term would pass for one repeated, and be granted whatever it has in its
+// log (hashicorp/raft#661).
 // So the term is held back until its candidate comes, and one change has both.
 //
 // Not safe for concurrent use: raft uses it on its main goroutine only.

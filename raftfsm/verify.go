@@ -36,7 +36,8 @@ func (r *Report) fault(format string, args ...any) {
 }
 
 // CurrencyReport is the part of one currency. The books balance when Sum is 0,
-// Journal is Posted, and the journal says of the world what World does.
+// Journal is Posted, and the journal says of the world what World does; if its rows
+// were read, their sums and its running totals both do.
 type CurrencyReport struct {
 	Currency ledger.Currency
 	Accounts int
@@ -96,7 +97,7 @@ func (m *machine) verify(deep bool, going func() error) (Report, error) {
 			Currency: c, Accounts: in.Accounts, Posted: in.Posted,
 			World: w.Posted, Sum: in.Posted.Plus(w.Posted), Journal: rows.Inside,
 		}
-		line.OK = line.Sum.IsZero() && line.Journal == line.Posted && rows.Posted == w.Posted
+		line.OK = line.Sum.IsZero() && rows.Posted == w.Posted && rows.Inside == in.Posted && w.Inside == in.Posted
 		report.OK = report.OK && line.OK
 		report.Currencies = append(report.Currencies, line)
 	}

@@ -227,10 +227,14 @@ func TestCopies(t *testing.T) {
 	pay(0, 1)
 	expect("before any freeze", 0)
 	f := g.Freeze(View)
+	frozen := f.StateHash()
 	pay(0, 1)
 	pay(1, pageAccounts)
 	pay(pageAccounts, 0)
 	expect("in a freeze", 2)
+	if f.StateHash() != frozen {
+		t.Error("the frozen state has changed")
+	}
 	if s := g.Stats()[0]; s.Retained < 2*int64(pageSize) {
 		t.Errorf("%d bytes are retained for two pages", s.Retained)
 	}
