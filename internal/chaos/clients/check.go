@@ -38,3 +38,46 @@ func (l *Load) Check(ctx context.Context) (Report, error) {
 	r.Checking = time.Since(began)
 	return r, k.err()
 }
+
+// check holds a history against the books. Its parts build on each other, in the
+// order of run.
+type check struct {
+	findings
+	bank  *bank
+	ops   []*operation // everything that was sent
+	books *books
+
+	commands []*operation // on money, those of batches included
+	unknown  []*operation // those of them that may have been applied without an answer
+	states   map[string][]moment
+	events   map[string][]event // of payments
+}
+
+// moment is the state of an account from seq on.
+type moment struct {
+	state
+	seq uint64
+}
+
+// event is a payment from seq on.
+type event struct {
+	payment *payment
+	seq     uint64
+}
+
+func newCheck(b *bank, ops []*operation, books *books) *check {
+	return &check{bank: b, ops: ops, books: books, states: map[string][]moment{}, events: map[string][]event{}}
+}
+
+// run makes all checks that need no node.
+func (k *check) run() {
+	for _, d := range k.books.differences {
+		k.add(faultNodes, "%s", d)
+	}
+	k.match()
+	k.replay()
+	k.checkTotals()
+	k.checkPayments()
+	k.checkRetries()
+	k.checkOrder()
+}

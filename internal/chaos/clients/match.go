@@ -11,48 +11,6 @@ type place struct {
 	version int64
 }
 
-// check holds a history against the books. Its parts build on each other, in the
-// order of run.
-type check struct {
-	findings
-	bank  *bank
-	ops   []*operation // everything that was sent
-	books *books
-
-	commands []*operation // on money, those of batches included; later by seq
-	states   map[string][]moment
-	events   map[string][]event // of payments
-}
-
-// moment is the state of an account from seq on.
-type moment struct {
-	state
-	seq uint64
-}
-
-// event is a payment from seq on.
-type event struct {
-	payment *payment
-	seq     uint64
-}
-
-func newCheck(b *bank, ops []*operation, books *books) *check {
-	return &check{bank: b, ops: ops, books: books, states: map[string][]moment{}, events: map[string][]event{}}
-}
-
-// run makes all checks that need no node.
-func (k *check) run() {
-	for _, d := range k.books.differences {
-		k.add(faultNodes, "%s", d)
-	}
-	k.match()
-	k.replay()
-	k.checkTotals()
-	k.checkPayments()
-	k.checkRetries()
-	k.checkOrder()
-}
-
 // match finds for every acknowledgement its entries and for every entry its
 // acknowledgement. It gives each command its seq.
 func (k *check) match() {
@@ -60,17 +18,15 @@ func (k *check) match() {
 	for _, o := range k.ops {
 		o.commands(func(c *operation) {
 			k.commands = append(k.commands, c)
+			c.seq, c.at, c.made = 0, 0, ""
+			if c.unknown() {
+				k.unknown = append(k.unknown, c)
+			}
 			k.claim(claims, c)
 		})
 	}
-	byEntry := map[uint64]*operation{} // seq of entries that are not claimed by version
-	for _, o := range k.commands {
-		if o.seq > 0 && o.accepted() {
-			byEntry[o.seq] = o
-		}
-	}
 	for _, h := range k.bank.holders {
-		k.follow(h, claims, byEntry)
+		k.follow(h, claims)
 	}
 	for at, left := range claims {
 		for _, o := range left {
@@ -110,7 +66,7 @@ func (k *check) claim(claims map[place][]*operation, o *operation) {
 }
 
 // follow goes along the journal of an account.
-func (k *check) follow(h holder, claims map[place][]*operation, byEntry map[uint64]*operation) {
+func (k *check) follow(h holder, claims map[place][]*operation) {
 	now := state{Version: 1}
 	states := []moment{{state: now}}
 	var last entry
@@ -124,7 +80,7 @@ func (k *check) follow(h holder, claims map[place][]*operation, byEntry map[uint
 		}
 		o := claimant(claims, place{h.id, e.Version}, e)
 		if o == nil {
-			o = k.unclaimed(h.id, e, byEntry)
+			o = k.unclaimed(h.id, e)
 		}
 		if o != nil {
 			k.assign(h.id, o, e)
@@ -174,20 +130,17 @@ func (e *entry) follows(s state) bool {
 
 // unclaimed finds the command of an entry that no acknowledgement tells of: one
 // without an outcome, or the ledger's own; nil if there is none.
-func (k *check) unclaimed(id string, e *entry, byEntry map[uint64]*operation) *operation {
-	if o := byEntry[e.Seq]; o != nil && o.answer == nil {
-		return o // its other entry was met before
-	}
+func (k *check) unclaimed(id string, e *entry) *operation {
 	if e.Kind == expire {
 		o := &operation{kind: expire, intent: intent{payment: e.Payment}, seq: e.Seq, ret: never}
 		k.commands = append(k.commands, o)
 		return o
 	}
-	for _, o := range k.commands {
-		if o.seq == 0 && o.unknown() && o.mayBe(id, e) {
-			o.seq = e.Seq
-			byEntry[e.Seq] = o
-			return o
+	for _, seq := range []uint64{e.Seq, 0} { // first the one whose other entry was met
+		for _, o := range k.unknown {
+			if o.seq == seq && o.mayBe(id, e) {
+				return o
+			}
 		}
 	}
 	k.add(faultUnasked, "%s: %+v", id, *e)
