@@ -5,65 +5,129 @@ import (
 	"time"
 )
 
-// newResult reads the counts of a run of cfg that took elapsed in all.
-func newResult(cfg Config, t *tally, started time.Time, elapsed time.Duration) Result {
-	switch {
-	case cfg.Requests > 0:
-		elapsed = time.Duration(t.last)
-	case elapsed < cfg.Warmup:
-		elapsed = 0 // ended before measuring began
-	default:
-		elapsed = min(elapsed-cfg.Warmup, cfg.Duration)
-	}
-	latency := newLatency(t.latency)
-	r := Result{
-		Format:    resultFormat,
-		Verdict:   Verdict{Outcome: OutcomeOK},
-		Loop:      "closed",
-		Accepted:  t.measured[statusCreated],
-		Requests:  t.requests,
-		Elapsed:   elapsed.Seconds(),
-		Response:  latency,
-		Service:   latency,
-		Codes:     byStatus(&t.measured),
-		Whole:     byStatus(&t.whole),
-		Examples:  make(map[string]string),
-		Replayed:  t.replayed,
-		Generator: Generator{Threads: cfg.Threads},
+// assemble puts together what was counted in a run that took elapsed in all.
+func (r *run) assemble(t *tally, responses times, elapsed time.Duration) Result {
+	cfg := r.cfg
+	result := Result{
+		Format:     resultFormat,
+		Loop:       "closed",
+		Accepted:   t.paid(),
+		Late:       t.late,
+		Skipped:    t.skipped,
+		Response:   newLatency(responses.Histogram),
+		Series:     r.job.series.close(),
+		Codes:      byStatus(&t.measured),
+		Whole:      byStatus(&t.whole),
+		Examples:   make(map[string]string),
+		Replayed:   t.replayed,
+		Duplicates: t.duplicates,
 		Unknown: Unknown{
 			Cut:        t.cut,
 			Requests:   t.doubted,
 			Resolved:   t.resolved,
 			Unresolved: t.unresolved,
-			Keys:       t.keys,
 		},
-		Started: started.UTC(),
-		Machine: thisMachine(cfg.Dir),
-		Config:  cfg,
+		Chaos:     r.chaos,
+		Nodes:     r.nodes.compare(r.before.nodes, r.after.nodes, t.paid()),
+		Generator: Generator{Version: cfg.Version, Threads: cfg.Threads, CPU: r.generatorCPU()},
+		Started:   r.start.UTC(),
+		Machine:   thisMachine(cfg.Dir),
+		Config:    cfg,
 	}
-	if elapsed > 0 {
-		r.Throughput = float64(r.Accepted) / r.Elapsed
-		r.Offered = float64(sum(&t.measured)) / r.Elapsed
+	result.Service = result.Response
+	if cfg.open() {
+		result.Loop = "open"
+		result.Service = newLatency(t.service.Histogram)
+		result.Generator.Lag = newLatency(t.lag.Histogram)
+	}
+	result.rates(t, r.measured(t, elapsed))
+	result.operations(r.job, t)
+	result.outages(r, t, elapsed)
+	for _, d := range t.open[:min(len(t.open), shownKeys)] {
+		result.Unknown.Keys = append(result.Unknown.Keys, d.key)
 	}
 	for status, example := range t.examples {
-		r.Examples[strconv.Itoa(status)] = example
+		result.Examples[strconv.Itoa(status)] = example
 	}
-	return r
+	return result
 }
 
-func byStatus(counts *[statuses]uint64) map[string]uint64 {
-	codes := make(map[string]uint64)
-	for status, n := range counts {
-		if n > 0 {
-			codes[strconv.Itoa(status)] = n
+// paid counts the accepted payments and later events of payments.
+func (t *tally) paid() (n uint64) {
+	for k := pay; k < read; k++ {
+		n += t.accepted[k]
+	}
+	return n
+}
+
+// measured returns how long the measured time was.
+func (r *run) measured(t *tally, elapsed time.Duration) time.Duration {
+	switch {
+	case r.cfg.Requests > 0:
+		return time.Duration(t.last)
+	case elapsed < r.cfg.Warmup: // ended before measuring began
+		return 0
+	}
+	return min(elapsed-r.cfg.Warmup, r.cfg.Duration)
+}
+
+// rates sets what is counted per second of the measured time.
+func (r *Result) rates(t *tally, measured time.Duration) {
+	r.Elapsed = measured.Seconds()
+	offered := t.offered
+	for k := range t.requests {
+		r.Requests += t.requests[k]
+	}
+	if r.Loop == "closed" {
+		for _, n := range t.measured {
+			offered += n
 		}
 	}
-	return codes
+	if measured > 0 {
+		r.Throughput = float64(r.Accepted) / r.Elapsed
+		r.Offered = float64(offered) / r.Elapsed
+		r.Reads = float64(t.accepted[read]) / r.Elapsed
+	}
 }
 
-func sum(counts *[statuses]uint64) (total uint64) {
-	for _, n := range counts {
-		total += n
+func (r *Result) operations(j *job, t *tally) {
+	for _, k := range j.kinds() {
+		r.Operations = append(r.Operations, Operation{
+			Kind:     k.String(),
+			Requests: t.requests[k],
+			Accepted: t.accepted[k],
+			Response: newLatency(t.response[k].Histogram),
+		})
 	}
-	return total
+}
+
+// outages finds the longest times without an acknowledgement.
+func (r *Result) outages(run *run, t *tally, elapsed time.Duration) {
+	from, to := run.job.warmup, int64(elapsed)
+	if run.job.ends > 0 {
+		to = min(to, run.job.ends)
+	} else {
+		to = t.last
+	}
+	r.Outage = t.moments.outage(from, to)
+	for i := range r.Chaos {
+		until := to
+		if i+1 < len(r.Chaos) {
+			until = int64(r.Chaos[i+1].At * 1e9)
+		}
+		r.Chaos[i].Outage = t.moments.outage(int64(r.Chaos[i].At*1e9), until)
+	}
+}
+
+// shortest is the time below which the use of CPU tells nothing.
+const shortest = 100 * time.Millisecond
+
+// generatorCPU is the share of its threads' time in which this process computed,
+// 0 in a run that was too short to tell.
+func (r *run) generatorCPU() float64 {
+	span := r.after.at.Sub(r.before.at)
+	if span < shortest {
+		return 0
+	}
+	return float64(r.after.processor-r.before.processor) / float64(span) / float64(r.cfg.Threads)
 }

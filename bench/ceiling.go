@@ -23,7 +23,7 @@ type CeilingResult struct {
 }
 
 // Ceiling measures an empty fasthttp handler under the load of cfg, whose
-// Target it ignores, and then a bare fdatasync loop in cfg.Dir. The handler
+// Targets it ignores, and then a bare fdatasync loop in cfg.Dir. The handler
 // is served by another process of this program's binary (see IsChild), because
 // that is how a server runs, unless cfg.InProcess says otherwise.
 func Ceiling(ctx context.Context, cfg Config) (CeilingResult, error) {
@@ -54,6 +54,9 @@ func (c CeilingResult) Text(w io.Writer) error {
 
 // emptyRun runs cfg against an empty server that lives as long as the run.
 func emptyRun(ctx context.Context, cfg Config) (Result, error) {
+	if err := cfg.Validate(); err != nil {
+		return Result{}, err
+	}
 	cfg = cfg.withDefaults()
 	if cfg.InProcess {
 		e, err := startEmpty(cfg.Batch)
@@ -61,16 +64,26 @@ func emptyRun(ctx context.Context, cfg Config) (Result, error) {
 			return Result{}, err
 		}
 		defer e.stop()
-		cfg.Target = "http://" + e.address()
-		return Run(ctx, cfg)
+		return cfg.onEmpty(ctx, e.address())
 	}
 	c, err := startChild(cfg.Batch)
 	if err != nil {
 		return Result{}, err
 	}
-	cfg.Target = "http://" + c.address
-	r, err := Run(ctx, cfg)
+	r, err := cfg.onEmpty(ctx, c.address)
 	return r, errors.Join(err, c.stop())
+}
+
+// onEmpty runs the payments of c against an empty handler: a closed loop of new
+// payments only, whatever else c says.
+func (c Config) onEmpty(ctx context.Context, address string) (Result, error) {
+	c.Targets, c.Admins, c.Rate, c.Mix = []string{"http://" + address}, nil, 0, "pay=1"
+	c.Duplicates, c.SLO, c.Chaos, c.Verify, c.Progress = 0, nil, nil, false, nil
+	r, err := newRun(c, &nodes{})
+	if err != nil {
+		return Result{}, err
+	}
+	return r.measure(ctx)
 }
 
 // child is an empty server in a process of its own.

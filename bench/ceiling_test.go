@@ -74,7 +74,7 @@ func TestEmptyReply(t *testing.T) {
 
 func TestRatio(t *testing.T) {
 	f := startFake(t)
-	cfg := Config{Target: f.target(), Connections: 3, Requests: 60, Dir: t.TempDir(), InProcess: true}
+	cfg := Config{Targets: []string{f.target()}, Connections: 3, Requests: 60, Dir: t.TempDir(), InProcess: true}
 	r, err := Ratio(t.Context(), cfg, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestRatio(t *testing.T) {
 	if _, err := Ratio(t.Context(), cfg, 0); err == nil {
 		t.Error("no error for no rounds")
 	}
-	f.status = func(pay) int { return 404 }
+	f.status = func(operation) int { return 404 }
 	if _, err := Ratio(t.Context(), cfg, 1); err == nil || !strings.Contains(err.Error(), `no payment was accepted: map[404:60]`) {
 		t.Errorf("nothing accepted: error %v", err)
 	}

@@ -14,99 +14,185 @@ type crew struct {
 	*worker
 	mu    sync.Mutex // held in every call of the worker's methods
 	start time.Time
+	wakes []chan struct{} // by connection, of capacity 1: its rest is over
+	live  int             // connections that have not ended
+	done  context.CancelFunc
 }
 
 // driveBlocking does what drive does, with a crew.
 func (w *worker) driveBlocking(ctx context.Context, start time.Time, sockets []net.Conn) error {
-	crew := &crew{worker: w, start: start}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r := &crew{worker: w, start: start, live: len(sockets), done: cancel}
+	for range sockets {
+		r.wakes = append(r.wakes, make(chan struct{}, 1))
+	}
 	errs := make([]error, len(sockets))
 	var wait sync.WaitGroup
 	for i, socket := range sockets {
 		wait.Go(func() {
-			if errs[i] = crew.serve(ctx, w.conns[i], socket); errs[i] != nil {
+			if errs[i] = r.serve(ctx, i, socket); errs[i] != nil {
 				cancel()
 			}
 		})
 	}
+	r.dispatchAll(ctx)
 	wait.Wait()
+	for _, c := range w.conns {
+		w.giveUp(c)
+	}
 	return errors.Join(errs...)
 }
 
 func (r *crew) now() int64 { return int64(time.Since(r.start)) }
 
-// serve runs the closed loop of c, on one socket after the other.
-func (r *crew) serve(ctx context.Context, c *conn, socket net.Conn) error {
-	r.mu.Lock()
-	more := r.next(c, r.now())
-	r.mu.Unlock()
-	buf := make([]byte, readSize)
-	for more {
-		var cut, closes bool
-		var err error
-		current := socket // the variable changes while the function may still run
-		stop := context.AfterFunc(ctx, func() { current.Close() })
-		for more && !cut && !closes && err == nil {
-			cut, err = r.exchange(c, socket, buf)
-			if err == nil {
-				r.mu.Lock()
-				switch {
-				case cut && ctx.Err() != nil: // closed by us, not broken
-				case cut:
-					r.broken(c)
-				default:
-					closes = c.reply.closes
-					more, err = r.answered(c, r.now())
-				}
-				r.mu.Unlock()
-			}
+// dispatchAll wakes connections when their rest is over, until the load is.
+func (r *crew) dispatchAll(ctx context.Context) {
+	const tick = time.Millisecond // how late a pause that began in between may end
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
 		}
-		stop()
-		socket.Close()
-		if err != nil || !more {
-			return err
+		r.mu.Lock()
+		now := r.now()
+		ready, again := r.dispatch(now)
+		for _, i := range ready {
+			r.wakes[i] <- struct{}{} // it rests: the place is free
 		}
-		if socket = r.reconnect(ctx, c, cut); socket == nil {
-			return nil
+		over := r.over()
+		r.mu.Unlock()
+		if over {
+			r.done()
+			return
 		}
+		wait := tick
+		if again >= 0 {
+			wait = max(0, min(tick, time.Duration(again-now)))
+		}
+		timer.Reset(wait)
 	}
-	return socket.Close()
 }
 
-// exchange sends the request in flight and reads its reply, until the
-// request's patience ends. cut says that the connection broke before.
-func (r *crew) exchange(c *conn, socket net.Conn, buf []byte) (cut bool, err error) {
+// serve runs connection i, on one socket after the other.
+func (r *crew) serve(ctx context.Context, i int, socket net.Conn) (err error) {
+	defer r.leave()
+	r.mu.Lock()
+	next := r.first(i, r.now())
+	r.mu.Unlock()
+	buf := make([]byte, readSize)
+	for next != stop && err == nil && socket != nil {
+		current := socket // the variable changes while the function may still run
+		release := context.AfterFunc(ctx, func() { current.Close() })
+		var cut, closes bool
+		for next != stop && !cut && !closes && err == nil {
+			if next == rest {
+				if next = r.await(ctx, i); next == stop {
+					break
+				}
+			}
+			cut, closes, next, err = r.exchange(ctx, i, socket, buf)
+		}
+		release()
+		socket.Close()
+		if err != nil || next == stop || ctx.Err() != nil {
+			return err
+		}
+		socket, next = r.reconnect(ctx, i, cut)
+	}
+	return err
+}
+
+// leave ends a connection; the last one ends the dispatching.
+func (r *crew) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live--; r.live == 0 {
+		r.done()
+	}
+}
+
+// await returns what connection i does after its rest.
+func (r *crew) await(ctx context.Context, i int) action {
+	select {
+	case <-ctx.Done():
+		return stop
+	case <-r.wakes[i]:
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conns[i].inFlight {
+		return send
+	}
+	return stop
+}
+
+// exchange sends the request in flight, reads its reply, until the request's
+// patience ends, and settles it. cut says that the connection broke before.
+func (r *crew) exchange(ctx context.Context, i int, socket net.Conn, buf []byte) (cut, closes bool, next action, err error) {
+	c := r.conns[i]
+	complete, err := r.transfer(c, socket, buf)
+	if err != nil {
+		return false, false, stop, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !complete {
+		if ctx.Err() == nil { // else it was closed by us
+			r.broken(c)
+		}
+		c.away = true
+		return true, false, send, nil
+	}
+	closes = c.reply.closes
+	next, err = r.answered(i, r.now())
+	c.away = closes
+	return false, closes, next, err
+}
+
+// transfer sends the request in flight and reads its reply.
+func (r *crew) transfer(c *conn, socket net.Conn, buf []byte) (complete bool, err error) {
 	overdue := r.start.Add(time.Duration(c.started + r.job.patience))
 	if socket.SetDeadline(overdue) != nil {
-		return true, nil
+		return false, nil
 	}
 	if _, err := socket.Write(c.request.buf); err != nil {
-		return true, nil
+		return false, nil
 	}
 	for {
 		n, readErr := socket.Read(buf)
 		if n > 0 {
 			if done, err := c.reply.feed(buf[:n]); done || err != nil {
-				return false, err
+				return done, err
 			}
 		}
 		if readErr != nil {
-			return true, nil
+			return false, nil
 		}
 	}
 }
 
-// reconnect returns a new socket for c, or nil after giving up.
-func (r *crew) reconnect(ctx context.Context, c *conn, cut bool) net.Conn {
-	ctx, cancel := context.WithDeadline(ctx, r.start.Add(time.Duration(c.started+r.job.patience)))
-	defer cancel()
-	socket, err := r.job.redial(ctx, cut)
-	if err != nil {
-		r.mu.Lock()
-		r.giveUp(c)
-		r.mu.Unlock()
-		return nil
+// reconnect returns a new socket for connection i and what it does next, or nil
+// after giving up.
+func (r *crew) reconnect(ctx context.Context, i int, cut bool) (net.Conn, action) {
+	c := r.conns[i]
+	r.mu.Lock()
+	until := r.now() + r.job.patience
+	if c.inFlight {
+		until = c.started + r.job.patience
 	}
-	return socket
+	r.mu.Unlock()
+	ctx, cancel := context.WithDeadline(ctx, r.start.Add(time.Duration(until)))
+	defer cancel()
+	socket, err := r.job.redial(ctx, c, cut)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		r.giveUp(c)
+		return nil, stop
+	}
+	return socket, r.back(i)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -12,8 +13,8 @@ import (
 
 const (
 	wakeID = -1 // the event of the wake pipe; connections have their index
-	// tick bounds how late an overdue request is noticed, in milliseconds.
-	tick = 100
+	// tick bounds how late an overdue request is noticed.
+	tick = 100 * time.Millisecond
 )
 
 // loop drives the connections of one worker with one epoll instance. Against
@@ -39,10 +40,17 @@ type redialed struct {
 	err   error
 }
 
-// drive runs the loop of w over the sockets, one for each of its connections,
+// drive runs the load of w over the sockets, one for each of its connections,
 // until all have ended or ctx has. It closes the sockets and returns after all
-// goroutines that it started.
+// goroutines that it started. It must be called on a goroutine of its own, whose
+// thread it takes.
 func (w *worker) drive(ctx context.Context, start time.Time, sockets []net.Conn) error {
+	if w.job.open() {
+		// The kernel rounds timeouts up by a thread's slack, 50 µs by default. The
+		// thread ends with the goroutine.
+		runtime.LockOSThread()
+		setTimerSlack(time.Microsecond)
+	}
 	l := &loop{
 		worker:  w,
 		fds:     make([]int, len(sockets)),
@@ -129,20 +137,16 @@ func (l *loop) now() int64 { return int64(time.Since(l.start)) }
 
 // run is the loop. Requests that ctx cuts off are given up.
 func (l *loop) run(ctx context.Context) error {
-	for i, c := range l.conns {
+	for i := range l.conns {
 		if err := l.watch(i, l.fds[i]); err != nil {
 			return err
 		}
-		if !l.next(c, l.now()) {
-			l.end(i)
-			continue
-		}
-		l.write(ctx, i)
+		l.do(ctx, i, l.first(i, l.now()))
 	}
 	events := make([]syscall.EpollEvent, 256)
 	checked := l.now()
-	for l.live > 0 && ctx.Err() == nil {
-		n, err := syscall.EpollWait(l.epoll, events, tick)
+	for l.live > 0 && !l.over() && ctx.Err() == nil {
+		n, err := epollWait(l.epoll, events, l.dispatch(ctx))
 		if err != nil && err != syscall.EINTR {
 			return fmt.Errorf("epoll_wait: %w", err)
 		}
@@ -158,7 +162,7 @@ func (l *loop) run(ctx context.Context) error {
 		if err := l.adopt(ctx); err != nil {
 			return err
 		}
-		if now := l.now(); now-checked >= tick*int64(time.Millisecond) {
+		if now := l.now(); now-checked >= int64(tick) {
 			checked = now
 			l.expire(now)
 		}
@@ -167,6 +171,36 @@ func (l *loop) run(ctx context.Context) error {
 		l.giveUp(c)
 	}
 	return nil
+}
+
+// dispatch sends what is due and returns how long to wait for events.
+func (l *loop) dispatch(ctx context.Context) time.Duration {
+	now := l.now()
+	ready, again := l.worker.dispatch(now)
+	for _, i := range ready {
+		if l.conns[i].inFlight {
+			l.write(ctx, i)
+		} else {
+			l.end(i)
+		}
+	}
+	if again < 0 {
+		return tick
+	}
+	if len(ready) > 0 {
+		now = l.now() // writing took its time
+	}
+	return max(0, min(tick, time.Duration(again-now)))
+}
+
+// do makes connection i, which has a socket, do what comes next.
+func (l *loop) do(ctx context.Context, i int, next action) {
+	switch next {
+	case send:
+		l.write(ctx, i)
+	case stop:
+		l.end(i)
+	}
 }
 
 // watch adds the socket of connection i to the epoll instance. Closing the
@@ -198,26 +232,24 @@ func (l *loop) ready(ctx context.Context, i int, events uint32) error {
 	if err == syscall.EAGAIN || err == syscall.EINTR {
 		return nil
 	}
-	if err != nil || n == 0 {
+	c := l.conns[i]
+	if err != nil || n == 0 || !c.inFlight || c.paused { // the last two: not asked for
 		l.reconnect(ctx, i)
 		return nil
 	}
-	c := l.conns[i]
 	done, err := c.reply.feed(l.buf[:n])
 	if err != nil || !done {
 		return err
 	}
 	closes := c.reply.closes
-	more, err := l.answered(c, l.now())
-	switch {
-	case err != nil:
+	next, err := l.answered(i, l.now())
+	if err != nil {
 		return err
-	case !more:
-		l.end(i)
-	case closes:
-		l.dial(ctx, i)
-	default:
-		l.write(ctx, i)
+	}
+	if closes && next != stop {
+		l.dial(ctx, i, false)
+	} else {
+		l.do(ctx, i, next)
 	}
 	return nil
 }
@@ -256,21 +288,25 @@ func (l *loop) await(i int, events uint32) error {
 // reconnect replaces a socket that broke.
 func (l *loop) reconnect(ctx context.Context, i int) {
 	l.broken(l.conns[i])
-	l.dial(ctx, i)
+	l.dial(ctx, i, true)
 }
 
-// dial starts to replace the socket of connection i, as long as the request
-// in flight has patience left. The outcome comes to adopt.
-func (l *loop) dial(ctx context.Context, i int) {
+// dial starts to replace the socket of connection i, which was cut or closed in
+// order, as long as there is patience. The outcome comes to adopt.
+func (l *loop) dial(ctx context.Context, i int, cut bool) {
 	syscall.Close(l.fds[i])
 	l.fds[i] = -1
-	cut := l.conns[i].doubted
-	left := time.Duration(l.conns[i].started + l.job.patience - l.now())
+	c := l.conns[i]
+	c.away = true
+	left := time.Duration(l.job.patience)
+	if c.inFlight {
+		left -= time.Duration(l.now() - c.started)
+	}
 	l.wait.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, left)
 		defer cancel()
 		r := redialed{index: i}
-		socket, err := l.job.redial(ctx, cut)
+		socket, err := l.job.redial(ctx, c, cut)
 		if err == nil {
 			r.fd, err = detach(socket)
 		}
@@ -295,7 +331,7 @@ func (l *loop) adopt(ctx context.Context) error {
 			if err := l.watch(r.index, r.fd); err != nil {
 				return err
 			}
-			l.write(ctx, r.index)
+			l.do(ctx, r.index, l.back(r.index))
 		default:
 			return nil
 		}
@@ -319,5 +355,6 @@ func (l *loop) end(i int) {
 		syscall.Close(l.fds[i])
 		l.fds[i] = -1
 	}
+	l.conns[i].away = true
 	l.live--
 }

@@ -21,18 +21,21 @@ type fake struct {
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
-	gone     bool           // accepts and answers nothing any more
-	payments map[string]pay // by idempotency key
-	order    []string       // keys in order of execution
-	received int            // payments, repeated ones included
-	accounts map[string]int // PUTs by id
+	gone     bool                 // accepts and answers nothing any more
+	payments map[string]operation // by idempotency key
+	order    []string             // keys in order of execution
+	received int                  // payments, repeated ones included
+	accounts map[string]int       // PUTs by id
+	book     *book
+	executed func(o operation) // called after each operation's first execution
+	atEnd    func()            // called before the first read of a list
 
 	// misbehave says what to do with a single payment's or a batch's first key,
 	// seen for the nth time.
 	misbehave func(key string, nth int) fault
 	seen      map[string]int
-	// status of a payment; nil: 201.
-	status func(p pay) int
+	// status of a payment; 0, or nil: success.
+	status func(o operation) int
 	// pieces splits every answer into writes of this many bytes; 0: no split.
 	pieces int
 }
@@ -50,14 +53,19 @@ const (
 	silent              // execute, answer nothing
 	garbage             // answer what is not HTTP
 	missingResult       // answer a batch with one result too few
+	refuse503           // answer 503, execute nothing
+	otherAnswer         // execute, answer with another text than the first time
 )
 
-type pay struct {
+// operation is a request that moves money.
+type operation struct {
+	Path        string // empty in a batch
 	Key         string `json:"idempotency_key"`
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
 	Amount      string `json:"amount"`
 	Currency    string `json:"currency"`
+	Capture     any    `json:"capture"`
 }
 
 func startFake(t *testing.T) *fake {
@@ -70,8 +78,9 @@ func startFake(t *testing.T) *fake {
 		t:        t,
 		listener: listener,
 		conns:    make(map[net.Conn]bool),
-		payments: make(map[string]pay),
+		payments: make(map[string]operation),
 		accounts: make(map[string]int),
+		book:     newBook(),
 		seen:     make(map[string]int),
 	}
 	f.wait.Go(f.accept)
@@ -160,59 +169,95 @@ func (f *fake) serve(c net.Conn) {
 func (f *fake) handle(request *http.Request, body []byte) (string, fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if id, ok := strings.CutPrefix(request.URL.Path, "/v1/accounts/"); ok && request.Method == http.MethodPut {
+	path := request.URL.Path
+	switch {
+	case request.Method == http.MethodPut:
+		id := strings.TrimPrefix(path, "/v1/accounts/")
 		f.accounts[id]++
-		return answer(201, `{"id":"`+id+`"}`, ""), none
+		f.book.account(id)
+		return httpReply(201, `{"id":"`+id+`"}`, ""), none
+	case request.Method == http.MethodGet:
+		if f.atEnd != nil && path == "/v1/accounts" {
+			f.atEnd()
+			f.atEnd = nil
+		}
+		status, text := f.book.read(request.URL)
+		return httpReply(status, text, "Purser-Index: 1\r\n"), none
 	}
-	var batch struct{ Payments []pay }
+	return f.handlePayments(request, body)
+}
+
+func (f *fake) handlePayments(request *http.Request, body []byte) (string, fault) {
+	var batch struct{ Payments []operation }
 	isBatch := request.URL.Path == "/v1/payments/batch"
 	if isBatch {
 		f.decode(body, &batch)
 	} else {
-		var p pay
-		f.decode(body, &p)
-		p.Key = request.Header.Get("Idempotency-Key")
-		batch.Payments = []pay{p}
+		o := operation{Path: request.URL.Path, Key: request.Header.Get("Idempotency-Key")}
+		f.decode(body, &o)
+		batch.Payments = []operation{o}
 	}
 	fault := none
 	if first := batch.Payments[0].Key; f.misbehave != nil {
 		f.seen[first]++
 		fault = f.misbehave(first, f.seen[first])
 	}
-	if fault == cutBefore {
+	switch fault {
+	case cutBefore:
 		return "", fault
+	case refuse503:
+		return httpReply(503, `{"code":"no_leader","status":503}`, "Retry-After: 1\r\n"), fault
 	}
 	header := ""
 	var results []string
-	status := 0
-	for _, p := range batch.Payments {
-		f.received++
-		if earlier, ok := f.payments[p.Key]; !ok {
-			f.order = append(f.order, p.Key)
-			f.payments[p.Key] = p
-		} else if earlier != p {
-			f.t.Errorf("key %q used for %+v and %+v", p.Key, earlier, p)
-		} else {
-			header = "Idempotent-Replayed: true\r\n"
+	var status int
+	var text string
+	for _, o := range batch.Payments {
+		var replayed bool
+		status, text, replayed = f.execute(o)
+		member := ""
+		if replayed {
+			header, member = "Idempotent-Replayed: true\r\n", `"replayed":true,`
 		}
-		status = 201
-		if f.status != nil {
-			status = f.status(p)
-		}
-		results = append(results, fmt.Sprintf(`{"status":%d,"payment":{"id":"pay_1","status":"captured"}}`, status))
+		results = append(results, fmt.Sprintf(`{"status":%d,%s"payment":%s}`, status, member, text))
 	}
 	switch {
 	case fault == outcome504:
-		return answer(504, `{"code":"outcome_unknown","status":504}`, header), fault
+		return httpReply(504, `{"code":"outcome_unknown","status":504}`, header), fault
 	case fault == closeAfter:
 		header += "Connection: close\r\n"
 	case fault == missingResult:
 		results = results[1:]
+	case fault == otherAnswer:
+		text = strings.Replace(text, `"status"`, `"Status"`, 1)
 	}
 	if isBatch {
-		return answer(200, `{"results":[`+strings.Join(results, ",")+`]}`, header), fault
+		return httpReply(200, `{"results":[`+strings.Join(results, ",")+`]}`, ""), fault
 	}
-	return answer(status, results[0], header), fault
+	return httpReply(status, text, header), fault
+}
+
+// execute does an operation once, and answers it the same way each time.
+func (f *fake) execute(o operation) (status int, text string, replayed bool) {
+	f.received++
+	if first, ok := f.payments[o.Key]; ok {
+		if first != o {
+			f.t.Errorf("key %q used for %+v and %+v", o.Key, first, o)
+		}
+		status, text = f.book.answer(o.Key)
+		return status, text, true
+	}
+	f.order = append(f.order, o.Key)
+	f.payments[o.Key] = o
+	status = 0
+	if f.status != nil {
+		status = f.status(o)
+	}
+	status, text = f.book.execute(o, status)
+	if f.executed != nil {
+		f.executed(o)
+	}
+	return status, text, false
 }
 
 func (f *fake) decode(body []byte, v any) {
@@ -221,7 +266,7 @@ func (f *fake) decode(body []byte, v any) {
 	}
 }
 
-func answer(status int, body, header string) string {
+func httpReply(status int, body, header string) string {
 	return fmt.Sprintf("HTTP/1.1 %d Some Words\r\nServer: fake\r\ncontent-length: %d\r\n%s\r\n%s",
 		status, len(body), header, body)
 }

@@ -49,7 +49,7 @@ func measureFdatasync(ctx context.Context, dir string) (f Fdatasync, err error) 
 	for i := range block {
 		block[i] = byte(i)
 	}
-	t := newTally()
+	t := newTimes()
 	for i := 0; i < syncRounds && ctx.Err() == nil; i++ {
 		start := time.Now()
 		if _, err := file.WriteAt(block, int64(i)*syncBlock%syncFile); err != nil {
@@ -60,6 +60,6 @@ func measureFdatasync(ctx context.Context, dir string) (f Fdatasync, err error) 
 		}
 		t.record(int64(time.Since(start)))
 	}
-	l := newLatency(t.latency)
-	return Fdatasync{P50: l.P50, P99: l.P99, Max: l.Max, Writes: int(t.latency.TotalCount()), Dir: dir}, nil
+	l := newLatency(t.Histogram)
+	return Fdatasync{P50: l.P50, P99: l.P99, Max: l.Max, Writes: int(l.Count), Dir: dir}, nil
 }

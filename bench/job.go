@@ -5,52 +5,82 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
 
-// job is one use of the closed loop: which requests, over how many
-// connections, until when. Times are nanoseconds since the job's start.
+// job is one load: which requests, over how many connections, from when to
+// when. Times are nanoseconds since the job's start.
 type job struct {
-	address     string // host:port
+	addresses   []string // host:port
 	connections int
 	threads     int
-	build       func(conn int) *request
+	payments    payments
+	mix         mix
 	pick        picker
-	items       int // payments, or accounts, per request
+	items       int     // payments, or accounts, per request
+	duplicates  float64 // share of requests that repeat a finished one
+	rate        float64 // requests/s of an open loop; 0: closed loop
+	arrivals    string
 	requests    int // to send in all; 0: until ends
 	warmup      int64
 	ends        int64 // 0: when all requests are answered
 	patience    int64
-	keyPrefix   string
 	seed        uint64
-	blocking    bool // drive with a goroutine per connection even where there is epoll
+	verify      bool    // remember acknowledgements
+	series      *series // nil: not kept
+	blocking    bool    // drive with a goroutine per connection even where there is epoll
 }
 
-// readSize is the most that one read takes: any single reply, or some 90
-// results of a batch.
+// readSize is the most that one read takes.
 const readSize = 64 << 10
 
-// picker chooses the account numbers of the n-th payment of a job. state is
-// the connection's own, so the choice does not depend on who answers first.
-type picker func(state *uint64, n uint64) (source, destination uint64)
+// measures reports whether an instant is in the measured time.
+func (j *job) measures(at int64) bool {
+	return at >= j.warmup && (j.ends == 0 || at < j.ends)
+}
 
-// share returns how many requests connection id sends, negative for no limit.
-func (j *job) share(id int) int {
+// open reports whether the job is an open loop.
+func (j *job) open() bool { return j.rate > 0 }
+
+// kinds returns the kinds that requests of the job can be of: those of its mix,
+// and what stands in for a later event that finds no payment.
+func (j *job) kinds() []kind {
+	kinds := slices.Clone(j.mix.kinds)
+	for _, k := range j.mix.kinds {
+		instead := k
+		switch k {
+		case capture, void:
+			instead = authorize
+		case refund:
+			instead = pay
+		}
+		if !slices.Contains(kinds, instead) {
+			kinds = append(kinds, instead)
+		}
+	}
+	return kinds
+}
+
+// share returns how many of all requests the i-th of n parts begins, negative
+// for no limit.
+func (j *job) share(i, n int) int {
 	if j.requests == 0 {
 		return -1
 	}
-	share := j.requests / j.connections
-	if id < j.requests%j.connections {
+	share := j.requests / n
+	if i < j.requests%n {
 		share++
 	}
 	return share
 }
 
-// run connects, drives the loop to its end and returns the merged counts and
-// the time since the connections were up. When ctx ends first, what is in
-// flight is left unresolved and counted as that, and there is no error.
-func (j *job) run(ctx context.Context) (*tally, time.Duration, error) {
+// run connects, drives the load to its end and returns the merged counts and
+// the time since the connections were up; began, if not nil, is called then.
+// When ctx ends first, what is in flight is left unresolved and counted as that,
+// and there is no error.
+func (j *job) run(ctx context.Context, began func(start time.Time)) (*tally, time.Duration, error) {
 	sockets, err := j.dialAll(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -60,13 +90,12 @@ func (j *job) run(ctx context.Context) (*tally, time.Duration, error) {
 
 	workers := make([]*worker, j.threads)
 	for i := range workers {
-		var ids []int
-		for id := i; id < j.connections; id += j.threads {
-			ids = append(ids, id)
-		}
-		workers[i] = newWorker(j, ids)
+		workers[i] = newWorker(j, i)
 	}
 	start := time.Now()
+	if began != nil {
+		began(start)
+	}
 	errs := make([]error, len(workers))
 	var wait sync.WaitGroup
 	for i, w := range workers {
@@ -79,9 +108,11 @@ func (j *job) run(ctx context.Context) (*tally, time.Duration, error) {
 			drive = w.driveBlocking
 		}
 		wait.Go(func() {
-			if errs[i] = drive(ctx, start, mine); errs[i] != nil {
+			errs[i] = drive(ctx, start, mine)
+			if errs[i] != nil {
 				cancel()
 			}
+			w.close(int64(time.Since(start)), ctx.Err() == nil)
 		})
 	}
 	wait.Wait()
@@ -89,8 +120,8 @@ func (j *job) run(ctx context.Context) (*tally, time.Duration, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, 0, err
 	}
-	total := newTally()
-	for _, w := range workers {
+	total := workers[0].tally
+	for _, w := range workers[1:] {
 		total.merge(w.tally)
 	}
 	return total, elapsed, nil
@@ -99,14 +130,18 @@ func (j *job) run(ctx context.Context) (*tally, time.Duration, error) {
 // dialTimeout bounds the opening of all connections of a job.
 const dialTimeout = 30 * time.Second
 
+// address returns where c goes: to its own target at first, to the next after
+// each attempt that failed.
+func (j *job) address(c *conn) string { return j.addresses[(c.id+c.dials)%len(j.addresses)] }
+
 // dialAll opens all connections, or none.
 func (j *job) dialAll(ctx context.Context) ([]net.Conn, error) {
 	var dialer net.Dialer
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	sockets := make([]net.Conn, 0, j.connections)
-	for range j.connections {
-		socket, err := dialer.DialContext(ctx, "tcp", j.address)
+	for id := range j.connections {
+		socket, err := dialer.DialContext(ctx, "tcp", j.address(&conn{id: id}))
 		if err != nil {
 			for _, s := range sockets {
 				s.Close()
@@ -123,34 +158,22 @@ func (j *job) dialAll(ctx context.Context) ([]net.Conn, error) {
 // server nothing, short beside its start.
 const redialPause = 20 * time.Millisecond
 
-// redial connects again, trying until ctx ends. cut says that the connection
-// broke, rather than being closed by the server after an answer.
-func (j *job) redial(ctx context.Context, cut bool) (net.Conn, error) {
+// redial connects c again, to one target after the other, until ctx ends. cut
+// says that the connection broke, rather than being closed by the server after
+// an answer. Nobody else may use c meanwhile.
+func (j *job) redial(ctx context.Context, c *conn, cut bool) (net.Conn, error) {
 	var dialer net.Dialer
 	for pause := cut; ; pause = true {
 		if pause {
+			c.dials++
 			select {
 			case <-ctx.Done():
 				return nil, fmt.Errorf("connect again: %w", context.Cause(ctx))
 			case <-time.After(redialPause):
 			}
 		}
-		if socket, err := dialer.DialContext(ctx, "tcp", j.address); err == nil {
+		if socket, err := dialer.DialContext(ctx, "tcp", j.address(c)); err == nil {
 			return socket, nil
 		}
 	}
-}
-
-// splitmix is the output function of SplitMix64 (Steele, Lea, Flood: Fast
-// Splittable Pseudorandom Number Generators, OOPSLA 2014).
-func splitmix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// random returns the next number below n, with a bias of at most n in 2^64.
-func random(state *uint64, n uint64) uint64 {
-	*state += 0x9e3779b97f4a7c15
-	return splitmix(*state) % n
 }

@@ -37,6 +37,30 @@ func (p pattern) count(accounts int) int {
 	return accounts
 }
 
+// id returns the id of account number n.
+func (p pattern) id(n uint64) string {
+	var l layout
+	l.account(p).put(l.text, n)
+	return string(l.text)
+}
+
+// names reports whether id is one of the pattern's.
+func (p pattern) names(id string) bool {
+	rest, ok := strings.CutPrefix(id, p.prefix)
+	number, ends := strings.CutSuffix(rest, p.suffix)
+	if !ok || !ends || len(number) != p.width {
+		return false
+	}
+	for _, digit := range number {
+		if digit < '0' || digit > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func (p pattern) String() string { return p.prefix + strings.Repeat("#", p.width) + p.suffix }
+
 // span is a place for a decimal number of fixed width in a request. The zero
 // span has no digits: writing to it changes nothing.
 type span struct{ at, width int }

@@ -1,24 +1,22 @@
 package bench
 
-import (
-	"fmt"
-	"strconv"
-)
+import "strconv"
 
-const keyDigits = 12 // a connection's payments; 10^12 is years of the fastest load
+const keyDigits = 12 // 10^12 payments are years of the fastest load
 
-// request is one connection's HTTP request, built once and patched in place
-// before each sending. It belongs to its connection, so that what is in
-// flight can be sent again unchanged.
+// request is the text of an HTTP request, built once per connection and kind
+// and patched in place before each sending. It belongs to its connection, so
+// that what is in flight can be sent again unchanged.
 type request struct {
-	buf   []byte
-	items []item
+	buf    []byte
+	items  []item
+	target span // the id of the payment that a capture, void or refund names
 }
 
 // item is where one payment, or one account, of a request is patched.
 type item struct{ key, source, destination span }
 
-// patch makes item i the payment with this key number between these accounts.
+// patch makes item i the operation with this key number between these accounts.
 func (r *request) patch(i int, key, source, destination uint64) {
 	it := r.items[i]
 	it.key.put(r.buf, key)
@@ -56,7 +54,18 @@ func (l *layout) fields(host string, length int) {
 	l.add("Host: ", host, "\r\nContent-Type: application/json\r\nContent-Length: ", strconv.Itoa(length), "\r\n")
 }
 
-// payments describes the payment requests of a job.
+// keyField writes the header field of the idempotency key and ends the head.
+func (l *layout) keyField(prefix string) span {
+	l.add("Idempotency-Key: ", keyText(prefix))
+	number := l.number(keyDigits)
+	l.add("\r\n\r\n")
+	return number
+}
+
+// keyText returns what precedes the number in a key.
+func keyText(prefix string) string { return prefix + "-" }
+
+// payments describes the requests of a job.
 type payments struct {
 	host                string
 	keyPrefix           string
@@ -66,14 +75,31 @@ type payments struct {
 	batch               int // payments per request; 1: not a batch request
 }
 
-// key returns what precedes the number in the keys of a connection.
-func key(prefix string, conn int) string { return fmt.Sprintf("%s-%05d-", prefix, conn) }
-
-// request builds the request of connection conn.
-func (p payments) request(conn int) *request {
-	if p.batch == 1 {
-		return p.single(conn)
+// request builds a request of a kind. For one that names an earlier payment,
+// idWidth is the length of the payment's id.
+func (p payments) request(k kind, idWidth int) *request {
+	switch {
+	case k.follows():
+		return p.followUp(k, idWidth)
+	case k == read:
+		return p.read()
+	case k == create:
+		return p.create()
+	case p.batch > 1:
+		return p.many()
 	}
+	var head, body layout
+	var it item
+	body.add("{")
+	p.payment(&body, &it, k)
+	head.add("POST /v1/payments HTTP/1.1\r\n")
+	head.fields(p.host, len(body.text))
+	it.key = head.keyField(p.keyPrefix)
+	return join(&head, &body, []item{it}, true)
+}
+
+// many builds a batch of payments.
+func (p payments) many() *request {
 	var head, body layout
 	items := make([]item, p.batch)
 	body.add(`{"payments":[`)
@@ -81,10 +107,10 @@ func (p payments) request(conn int) *request {
 		if i > 0 {
 			body.add(",")
 		}
-		body.add(`{"idempotency_key":"`, key(p.keyPrefix, conn))
+		body.add(`{"idempotency_key":"`, keyText(p.keyPrefix))
 		items[i].key = body.number(keyDigits)
 		body.add(`",`)
-		p.payment(&body, &items[i])
+		p.payment(&body, &items[i], pay)
 	}
 	body.add("]}")
 
@@ -94,41 +120,50 @@ func (p payments) request(conn int) *request {
 	return join(&head, &body, items, false)
 }
 
-func (p payments) single(conn int) *request {
-	var head, body layout
-	var it item
-	body.add("{")
-	p.payment(&body, &it)
-
-	head.add("POST /v1/payments HTTP/1.1\r\n")
-	head.fields(p.host, len(body.text))
-	head.add("Idempotency-Key: ", key(p.keyPrefix, conn))
-	it.key = head.number(keyDigits)
-	head.add("\r\n\r\n")
-	return join(&head, &body, []item{it}, true)
-}
-
 // payment writes the members of one payment object and its closing brace.
-func (p payments) payment(body *layout, it *item) {
+func (p payments) payment(body *layout, it *item, k kind) {
 	body.add(`"source":"`)
 	it.source = body.account(p.source)
 	body.add(`","destination":"`)
 	it.destination = body.account(p.destination)
-	body.add(`","amount":"`, strconv.FormatInt(p.amount, 10), `","currency":"`, p.currency, `"}`)
+	body.add(`","amount":"`, strconv.FormatInt(p.amount, 10), `","currency":"`, p.currency, `"`)
+	if k == authorize {
+		body.add(`,"capture":false`)
+	}
+	body.add("}")
 }
 
-// accountRequest builds the request that creates the accounts of a pattern,
-// one by one. The account is patched as the item's destination.
-func accountRequest(host, currency string, p pattern) *request {
-	var head, body layout
-	body.add(`{"currency":"`, currency, `"}`)
+// followUp builds a capture of all that is held, its release, or a refund of
+// all that was captured.
+func (p payments) followUp(k kind, idWidth int) *request {
+	var head layout
+	const body = "{}"
+	head.add("POST /v1/payments/")
+	target := head.number(idWidth)
+	head.add("/", k.String(), " HTTP/1.1\r\n")
+	head.fields(p.host, len(body))
+	key := head.keyField(p.keyPrefix)
+	return &request{buf: append(head.text, body...), items: []item{{key: key}}, target: target}
+}
 
+// read builds the linearizable read of a source account.
+func (p payments) read() *request {
+	var head layout
+	head.add("GET /v1/accounts/")
+	account := head.account(p.source)
+	head.add(" HTTP/1.1\r\nHost: ", p.host, "\r\n\r\n")
+	return &request{buf: head.text, items: []item{{source: account}}}
+}
+
+// create builds the request that creates an account of the destination's
+// family.
+func (p payments) create() *request {
+	var head layout
+	body := `{"currency":"` + p.currency + `"}`
 	head.add("PUT /v1/accounts/")
-	account := head.account(p)
+	account := head.account(p.destination)
 	head.add(" HTTP/1.1\r\n")
-	head.fields(host, len(body.text))
-	head.add("\r\n")
-	r := join(&head, &body, nil, false)
-	r.items = []item{{destination: account}}
-	return r
+	head.fields(p.host, len(body))
+	head.add("\r\n", body)
+	return &request{buf: head.text, items: []item{{destination: account}}}
 }

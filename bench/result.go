@@ -17,11 +17,12 @@ const resultFormat = 1
 // Result is what one run measured, and all that is needed to judge it. Its JSON
 // form (--out) is read back by ReadResult.
 //
-// Three spans of time occur. The measured time is Config.Duration after
+// Two spans of time occur. The measured time is Config.Duration after
 // Config.Warmup; figures are of it unless they say otherwise. The whole run has
 // the warm-up before it and, after it, the answers to what was still in flight.
-// A request belongs to the measured time if it was answered in it, except that
-// in an open loop it belongs there if it was to start in it.
+// Rates and counts are of what was answered in the measured time. So are the
+// times in a closed loop; in an open one they, and Offered, Late and Skipped, are
+// of the requests that were to start in it, whenever they were answered.
 type Result struct {
 	// Format is the version of this form, 1.
 	Format int `json:"format"`
@@ -35,9 +36,8 @@ type Result struct {
 	// Throughput is the accepted payments per second of Elapsed: new payments,
 	// authorizations, captures, voids and refunds; no reads, no replays.
 	Throughput float64 `json:"throughput"`
-	// Offered is the payments per second that were to start: by the schedule in
-	// an open loop, answered in any way in a closed one. It includes what is
-	// refused, so that it compares with Throughput.
+	// Offered is the operations per second, reads included, that were to start:
+	// by the schedule in an open loop, answered in any way in a closed one.
 	Offered float64 `json:"offered"`
 	// Reads is the reads per second that were answered 200.
 	Reads float64 `json:"reads,omitempty"`
@@ -118,7 +118,8 @@ type Outcome string
 const (
 	// OutcomeOK: a valid measurement; all objectives, if any, were met.
 	OutcomeOK Outcome = "OK"
-	// OutcomeSLOMissed: a valid measurement that missed an objective.
+	// OutcomeSLOMissed: a valid measurement that missed an objective, or in which
+	// requests were never answered.
 	OutcomeSLOMissed Outcome = "SLO MISSED"
 	// OutcomeInvalid: the figures tell about the generator, not about the server.
 	OutcomeInvalid Outcome = "INVALID"
@@ -225,12 +226,12 @@ type Verification struct {
 	// that their payments were made, or not.
 	ResolvedMade uint64 `json:"resolved_made"`
 	ResolvedNot  uint64 `json:"resolved_not"`
-	// Accounts is how many accounts' journals were read, and Entries how many
-	// rows of them.
+	// Accounts is how many accounts' balances were read, and Entries how many rows
+	// of the journals of those that took part.
 	Accounts uint64 `json:"accounts"`
 	Entries  uint64 `json:"entries"`
-	// Sampled says what was not checked for every account, empty if everything was.
-	Sampled string `json:"sampled,omitempty"`
+	// Unchecked says what was not checked, and why; empty if everything was.
+	Unchecked []string `json:"unchecked,omitempty"`
 	// Faults are in words, at most 100.
 	Faults []string `json:"faults,omitempty"`
 	Took   float64  `json:"took_s"`

@@ -18,17 +18,12 @@ func eachDriver(t *testing.T, test func(t *testing.T, run func(context.Context, 
 			if err := cfg.Validate(); err != nil {
 				return Result{}, err
 			}
-			cfg = cfg.withDefaults()
-			j, err := cfg.paymentJob()
+			r, err := newRun(cfg.withDefaults(), &nodes{})
 			if err != nil {
 				return Result{}, err
 			}
-			j.blocking = true
-			counts, elapsed, err := j.run(ctx)
-			if err != nil {
-				return Result{}, err
-			}
-			return newResult(cfg, counts, time.Now(), elapsed), nil
+			r.job.blocking = true
+			return r.measure(ctx)
 		})
 	})
 }
@@ -71,7 +66,7 @@ func TestRunCounts(t *testing.T) {
 				f := startFake(t)
 				f.pieces = test.pieces
 				r, err := run(t.Context(), Config{
-					Target: f.target(), Connections: test.connections, Threads: test.threads,
+					Targets: []string{f.target()}, Connections: test.connections, Threads: test.threads,
 					Requests: test.requests, Batch: test.batch, Accounts: 50, Destination: "bench-{n}",
 				})
 				if err != nil {
@@ -98,7 +93,7 @@ func TestRunLargeRequests(t *testing.T) {
 	eachDriver(t, func(t *testing.T, run runner) {
 		f := startFake(t)
 		r, err := run(t.Context(), Config{
-			Target: f.target(), Connections: 2, Threads: 1, Requests: 3, Batch: 10_000, Patience: time.Hour,
+			Targets: []string{f.target()}, Connections: 2, Threads: 1, Requests: 3, Batch: 10_000, Patience: time.Hour,
 			KeyPrefix: strings.Repeat("k", maxPrefix), Source: strings.Repeat("s", 128), Destination: strings.Repeat("d", 128),
 		})
 		if err != nil {
@@ -114,7 +109,7 @@ func TestRunByDuration(t *testing.T) {
 	eachDriver(t, func(t *testing.T, run runner) {
 		f := startFake(t)
 		r, err := run(t.Context(), Config{
-			Target: f.target(), Connections: 4, Duration: 20 * time.Millisecond, Warmup: 5 * time.Millisecond,
+			Targets: []string{f.target()}, Connections: 4, Duration: 20 * time.Millisecond, Warmup: 5 * time.Millisecond,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -129,14 +124,14 @@ func TestRunByDuration(t *testing.T) {
 func TestRunRefusals(t *testing.T) {
 	f := startFake(t)
 	accepted := 0
-	f.status = func(pay) int { // called with f.mu held
+	f.status = func(operation) int { // called with f.mu held
 		if accepted == 30 {
 			return 402
 		}
 		accepted++
-		return 201
+		return 0
 	}
-	r, err := Run(t.Context(), Config{Target: f.target(), Connections: 4, Requests: 100})
+	r, err := Run(t.Context(), Config{Targets: []string{f.target()}, Connections: 4, Requests: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +170,7 @@ func TestRunUnknownOutcomes(t *testing.T) {
 					}
 					const requests = 60
 					r, err := run(t.Context(), Config{
-						Target: f.target(), Connections: 5, Requests: requests, Batch: batch, Patience: time.Hour,
+						Targets: []string{f.target()}, Connections: 5, Requests: requests, Batch: batch, Patience: time.Hour,
 					})
 					if err != nil {
 						t.Fatal(err)
@@ -213,7 +208,7 @@ func TestRunConnectionClose(t *testing.T) {
 			}
 			return none
 		}
-		r, err := run(t.Context(), Config{Target: f.target(), Connections: 3, Requests: 50})
+		r, err := run(t.Context(), Config{Targets: []string{f.target()}, Connections: 3, Requests: 50})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +230,7 @@ func TestRunServerGone(t *testing.T) {
 			return none
 		}
 		r, err := run(t.Context(), Config{
-			Target: f.target(), Connections: 4, Requests: 100, Batch: 2, Patience: 50 * time.Millisecond,
+			Targets: []string{f.target()}, Connections: 4, Requests: 100, Batch: 2, Patience: 50 * time.Millisecond,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -283,7 +278,7 @@ func TestRunCancelled(t *testing.T) {
 			}
 			return silent
 		}
-		r, err := run(ctx, Config{Target: f.target(), Connections: 5, Requests: 100, Patience: time.Hour})
+		r, err := run(ctx, Config{Targets: []string{f.target()}, Connections: 5, Requests: 100, Patience: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +301,7 @@ func TestRunCancelledReconnecting(t *testing.T) {
 			}
 			return cutBefore
 		}
-		r, err := run(ctx, Config{Target: f.target(), Connections: 20, Requests: 100, Patience: time.Hour})
+		r, err := run(ctx, Config{Targets: []string{f.target()}, Connections: 20, Requests: 100, Patience: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -322,7 +317,7 @@ func TestRunOverdue(t *testing.T) {
 	eachDriver(t, func(t *testing.T, run runner) {
 		f := startFake(t)
 		f.misbehave = func(string, int) fault { return silent }
-		r, err := run(t.Context(), Config{Target: f.target(), Connections: 3, Requests: 9, Patience: time.Millisecond})
+		r, err := run(t.Context(), Config{Targets: []string{f.target()}, Connections: 3, Requests: 9, Patience: time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,7 +337,7 @@ func TestRunMalformedReply(t *testing.T) {
 				}
 				return none
 			}
-			_, err := run(t.Context(), Config{Target: f.target(), Connections: 3, Threads: 3, Requests: 50, Batch: 2})
+			_, err := run(t.Context(), Config{Targets: []string{f.target()}, Connections: 3, Threads: 3, Requests: 50, Batch: 2})
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error %v, want %q", err, want)
 			}
@@ -353,17 +348,17 @@ func TestRunMalformedReply(t *testing.T) {
 func TestRunNoServer(t *testing.T) {
 	f := startFake(t)
 	f.leave()
-	if _, err := Run(t.Context(), Config{Target: f.target(), Requests: 1}); err == nil || !strings.Contains(err.Error(), "connect") {
+	if _, err := Run(t.Context(), Config{Targets: []string{f.target()}, Requests: 1}); err == nil || !strings.Contains(err.Error(), "connect") {
 		t.Errorf("error %v", err)
 	}
 }
 
 // TestSeed checks that a connection's requests depend on the seed alone.
 func TestSeed(t *testing.T) {
-	run := func(seed uint64) map[string]pay {
+	run := func(seed uint64) map[string]operation {
 		f := startFake(t)
 		_, err := Run(t.Context(), Config{
-			Target: f.target(), Connections: 4, Requests: 40, Batch: 3, Accounts: 1000, Destination: "bench-{n}",
+			Targets: []string{f.target()}, Connections: 4, Requests: 40, Batch: 3, Accounts: 1000, Destination: "bench-{n}",
 			KeyPrefix: "k", Seed: seed,
 		})
 		if err != nil {
@@ -378,7 +373,7 @@ func TestSeed(t *testing.T) {
 	if maps.Equal(first, run(2)) {
 		t.Error("two seeds gave one load")
 	}
-	if _, ok := first["k-00003-000000000029"]; !ok {
+	if _, ok := first["k-000000000119"]; !ok {
 		t.Errorf("keys: %v", slices.Sorted(maps.Keys(first)))
 	}
 	accounts := make(map[string]bool)

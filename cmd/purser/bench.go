@@ -2,80 +2,100 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"purser/bench"
 )
 
-// benchFlags are what all measurements are told.
-type benchFlags struct {
-	bench.Config
-	printer
-	file string
-}
-
-func (f *benchFlags) bind(cmd *cobra.Command) {
-	flags := cmd.PersistentFlags()
-	flags.StringVar(&f.Target, "target", "http://127.0.0.1:8080", "base URL of the server")
-	flags.IntVar(&f.Connections, "connections", 256, "connections, each with one request in flight (closed loop)")
-	flags.DurationVar(&f.Duration, "duration", 10*time.Second, "measured time")
-	flags.DurationVar(&f.Warmup, "warmup", 2*time.Second, "time before measuring starts")
-	flags.IntVar(&f.Threads, "threads", 0, "workers that share the connections (default: half of the CPUs)")
-	flags.IntVar(&f.Requests, "requests", 0, "end after this many requests instead of after --duration")
-	flags.Int64Var(&f.Amount, "amount", 1, "amount of a payment in minor units")
-	flags.Uint64Var(&f.Seed, "seed", 0, "fixes which accounts the requests name")
-	flags.StringVar(&f.KeyPrefix, "key-prefix", "", "start of every idempotency key (default: unique to the run)")
-	flags.IntVar(&f.Accounts, "accounts", 1, "accounts behind each {n} in the account ids")
-	flags.Float64Var(&f.Hot, "hot", 0, "share of the payments that come from account 0, from 0 to 1")
-	flags.StringVar(&f.Source, "source", "bench-{n}", "id of the account that pays")
-	flags.StringVar(&f.Destination, "destination", "", "id of the account that is paid (default: the world account)")
-	flags.IntVar(&f.Batch, "batch", 1, "payments per request")
-	flags.StringVar(&f.Dir, "dir", "", "directory on the server's disk, for the fdatasync loop")
-	flags.StringVar(&f.file, "out", "", "write the result as JSON to this file, too")
-	f.printer.bind(cmd)
-}
-
-func (f *benchFlags) validate() error {
-	if err := f.printer.validate(); err != nil {
-		return err
-	}
-	if f.Requests > 0 { // a bound of its own: no time, no warm-up
-		f.Duration, f.Warmup = 0, 0
-	}
-	return asUsage(f.Validate())
-}
-
 // benchCommand is the load generator. It knows servers by HTTP alone.
 func benchCommand() *cobra.Command {
 	var f benchFlags
-	var rounds int
-	cmd := group(&cobra.Command{Use: "bench", Short: "Put load on a server and measure it"})
+	cmd := group(&cobra.Command{Use: "bench", Short: "Put load on servers, measure them and check their books"})
 	f.bind(cmd)
-	run := f.command("run", "Create and fund accounts, then pay in a closed loop", func(ctx context.Context) (result, error) {
-		if err := bench.Setup(ctx, f.Config); err != nil {
-			return nil, err
-		}
-		return bench.Run(ctx, f.Config)
-	})
-	ceiling := f.command("ceiling", "Measure an empty HTTP handler and a bare fdatasync loop", func(ctx context.Context) (result, error) {
+	cmd.AddCommand(f.runCommand(), f.ceilingCommand(), f.ratioCommand())
+	return cmd
+}
+
+func (f *benchFlags) runCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Create and fund accounts, put load on them, and judge the server",
+		Long: `Creates and funds the accounts, puts load on the targets, and prints a verdict
+and the figures behind it.
+
+With --rate the loop is open: requests start by a schedule, and their response
+times count from there, however long they wait for a connection. Without it the
+loop is closed: each of --connections sends its next request when the last one
+is answered; response times then leave out the waiting that a slow server causes.
+
+The verdict is OK, SLO MISSED, INVALID (the generator was saturated, or lagged
+behind its own schedule: p99 over 1 ms and over a tenth of the response time's),
+or BOOKS WRONG. Exit codes: 0 OK, 1 failed or INVALID, 3 SLO MISSED, 4 BOOKS
+WRONG.`,
+		Example: `  purser bench run --connections 256 --duration 60s
+  purser bench run --rate 20k --accounts 1M --skew zipf:0.99 --slo 'p99<10ms' --out r.json
+  purser bench run --rate 5k --accounts 1k --mix pay=90,authorize=5,capture=4,refund=1 --duplicates 1% --verify
+  purser bench run --target http://n1:8080,http://n2:8080 --rate 5k --duration 40s --chaos transfer-leader@20s,snapshot@30s`,
+		Args:    noArgs,
+		PreRunE: func(*cobra.Command, []string) error { return f.validate() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := bench.Setup(cmd.Context(), f.Config); err != nil {
+				return err
+			}
+			cfg := f.Config
+			if !f.quiet {
+				p := newProgress(os.Stderr)
+				defer p.end()
+				cfg.Progress = p.show
+			}
+			r, err := bench.Run(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			return errors.Join(f.report(cmd.OutOrStdout(), r), verdict(r.Verdict))
+		},
+	}
+	f.bindRun(cmd)
+	return cmd
+}
+
+// verdict is the exit code that a run's verdict means.
+func verdict(v bench.Verdict) error {
+	code := map[bench.Outcome]int{
+		bench.OutcomeSLOMissed:  exitSLO,
+		bench.OutcomeInvalid:    exitFailed,
+		bench.OutcomeBooksWrong: exitBooks,
+	}[v.Outcome]
+	if code == 0 {
+		return nil
+	}
+	return &exitError{code, errors.New(strings.ToLower(string(v.Outcome)) + ": " + strings.Join(v.Reasons, "; "))}
+}
+
+func (f *benchFlags) ceilingCommand() *cobra.Command {
+	return f.command("ceiling", "Measure an empty HTTP handler and a bare fdatasync loop", func(ctx context.Context) (result, error) {
 		return bench.Ceiling(ctx, f.Config)
 	})
-	ratio := f.command("ratio", "Measure a server and the empty handler in turn, and their ratio", func(ctx context.Context) (result, error) {
+}
+
+func (f *benchFlags) ratioCommand() *cobra.Command {
+	var rounds int
+	cmd := f.command("ratio", "Measure a server and the empty handler in turn, and their ratio", func(ctx context.Context) (result, error) {
 		if err := bench.Setup(ctx, f.Config); err != nil {
 			return nil, err
 		}
 		return bench.Ratio(ctx, f.Config, rounds)
 	})
-	ratio.Flags().IntVar(&rounds, "rounds", 5, "pairs of measurements")
-	cmd.AddCommand(run, ceiling, ratio)
+	cmd.Flags().IntVar(&rounds, "rounds", 5, "pairs of measurements")
 	return cmd
 }
 
-// command is one measurement.
+// command is one measurement without a verdict.
 func (f *benchFlags) command(use, short string, measure func(ctx context.Context) (result, error)) *cobra.Command {
 	return &cobra.Command{
 		Use:     use,

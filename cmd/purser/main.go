@@ -7,7 +7,9 @@
 //	1  failed; the message says why. So does a server that refuses to start, also
 //	   because of damaged files
 //	2  wrong use of the command line
-//	4  the books do not balance, or rows of them cannot be read (verify, snapshot verify --deep, snapshot restore)
+//	3  an objective was missed (bench run --slo)
+//	4  the books do not balance, or rows of them cannot be read (verify, snapshot verify --deep, snapshot restore);
+//	   an acknowledged payment is missing or was made twice (bench run --verify)
 //	5  storage failed under a running server, which ends it at once, or a snapshot
 //	   is damaged; the last messages say what and where
 package main
@@ -29,6 +31,7 @@ import (
 const (
 	exitFailed  = 1
 	exitUsage   = 2
+	exitSLO     = 3
 	exitBooks   = 4
 	exitStorage = 5
 )
