@@ -9,7 +9,7 @@ LDFLAGS     := -X main.version=$(VERSION)
 export GOFLAGS := -tags=$(TAGS) -buildvcs=false
 export CGO_ENABLED ?= 0
 
-.PHONY: build run cluster test check fmt vet staticcheck race crash fuzz bench bench-cluster bench-micro bench-wal bench-postgres clean
+.PHONY: build run cluster test check fmt vet staticcheck race crash chaos fuzz bench bench-cluster bench-micro bench-wal bench-postgres clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/purser ./cmd/purser
@@ -50,6 +50,15 @@ race:
 # times with other seeds.
 crash:
 	$(GO) test -count=10 -timeout 2h -run 'Crash|Damage|Torn|Inject|Kill' ./wal ./internal/store ./raftfsm ./cmd/purser
+
+# RUNS clusters of three processes, ATONCE side by side, each with faults FOR some
+# time that follow from its seed: SEED, and those after it. 0 draws one.
+RUNS   ?= 200
+FOR    ?= 60s
+ATONCE ?= 3
+SEED   ?= 0
+chaos:
+	$(GO) test ./internal/chaos -count=1 -timeout 12h -run TestChaos -v -args -runs=$(RUNS) -for=$(FOR) -at-once=$(ATONCE) -seed=$(SEED)
 
 # Every fuzz target for FUZZTIME.
 FUZZTIME ?= 30s

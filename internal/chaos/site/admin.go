@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -39,6 +40,11 @@ func (s *Status) Voters() (count int) {
 		}
 	}
 	return count
+}
+
+// Has reports whether a node is a member.
+func (s *Status) Has(id string) bool {
+	return slices.ContainsFunc(s.Members, func(m Member) bool { return m.ID == id })
 }
 
 // client makes the calls. It opens a connection for each: the process that was

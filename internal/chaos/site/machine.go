@@ -30,6 +30,7 @@ type Machine struct {
 	id      string
 	process *process     // nil while it is down
 	ease    func() error // ends the slowness of the disk, nil for none
+	hung    bool         // the disk hangs
 }
 
 // equip gives the machine a disk and the first node.
@@ -49,6 +50,9 @@ func (m *Machine) equip(ctx context.Context) (err error) {
 
 // API returns the address of the HTTP API.
 func (m *Machine) API() string { return m.api }
+
+// Admin returns the address of the admin listener.
+func (m *Machine) Admin() string { return m.admin }
 
 // ID returns the id of the node that runs here, or that is to run at the next start.
 func (m *Machine) ID() string {
@@ -87,10 +91,21 @@ func (m *Machine) Start() (err error) {
 	m.note("start")
 	m.process, err = spawn(m.command(), m.log(), func(p *process) {
 		if !p.doomed.Load() {
-			m.site.fault(fmt.Errorf("machine %d: the node ended by itself with code %d", m.number, p.code))
+			m.site.fault(&EndError{Machine: m.number, Code: p.code, At: time.Now()})
 		}
 	})
 	return err
+}
+
+// EndError says that a node ended without being told to.
+type EndError struct {
+	Machine int // its number
+	Code    int // exit code, -1 for a signal
+	At      time.Time
+}
+
+func (e *EndError) Error() string {
+	return fmt.Sprintf("machine %d: the node ended by itself with code %d at %s", e.Machine, e.Code, e.At.Format(time.RFC3339Nano))
 }
 
 func (m *Machine) command() *exec.Cmd {
@@ -160,16 +175,34 @@ func (m *Machine) send(s syscall.Signal, name string) error {
 	return m.process.signal(s)
 }
 
-// Slow makes the disk slow: it hangs and goes on in turns, until Mend.
+// Slow makes the disk slow: it hangs and goes on in turns, until Steady. A disk that
+// hangs stays as it is.
 func (m *Machine) Slow(frozen, thawed time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.mend(); err != nil {
-		return err
+	if m.hung {
+		return nil
 	}
+	err := m.steady()
 	m.note("the disk gets slow")
 	m.ease = m.disk.slow(frozen, thawed)
-	return nil
+	return err
+}
+
+// Steady ends what Slow began, and nothing else.
+func (m *Machine) Steady() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.steady()
+}
+
+func (m *Machine) steady() (err error) {
+	if m.ease != nil {
+		m.note("the disk is not slow any more")
+		err = m.ease()
+		m.ease = nil
+	}
+	return err
 }
 
 // Hang has every write to the disk hang until Mend. The process may end itself for
@@ -177,13 +210,14 @@ func (m *Machine) Slow(frozen, thawed time.Duration) error {
 func (m *Machine) Hang() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.mend(); err != nil {
+	if err := m.steady(); err != nil {
 		return err
 	}
 	m.note("the disk hangs")
 	if m.process != nil {
 		m.process.doomed.Store(true)
 	}
+	m.hung = true
 	return m.disk.freeze()
 }
 
@@ -194,13 +228,9 @@ func (m *Machine) Mend() error {
 	return m.mend()
 }
 
-func (m *Machine) mend() (err error) {
-	if m.ease != nil {
-		m.note("the disk is well")
-		err = m.ease()
-		m.ease = nil
-	}
-	return errors.Join(err, m.disk.thaw())
+func (m *Machine) mend() error {
+	m.hung = false
+	return errors.Join(m.steady(), m.disk.thaw())
 }
 
 // AwaitEnd waits until the process has ended by itself, and returns its exit code.
@@ -247,6 +277,12 @@ func (m *Machine) note(what string) {
 	if err != nil {
 		m.site.fault(fmt.Errorf("note in the log: %w", err))
 	}
+}
+
+// Count returns how often text is in the log.
+func (m *Machine) Count(text string) (int, error) {
+	log, err := os.ReadFile(m.log())
+	return bytes.Count(log, []byte(text)), err
 }
 
 // Said reports whether the process that was started last has written text to its

@@ -68,8 +68,9 @@ func (p *process) await(ctx context.Context) (int, error) {
 	}
 }
 
-// patience bounds what has to happen soon, far above what it takes.
-const patience = 2 * time.Minute
+// patience bounds what has to happen soon, far above what it takes, also on a
+// machine that stands still for a minute.
+const patience = 10 * time.Minute
 
 // kill ends the process as a power cut would.
 func (p *process) kill() error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -118,14 +119,16 @@ func (s *Site) newID(ctx context.Context) (string, error) {
 
 func (s *Site) certs() string { return filepath.Join(s.slot.dir, "certs") }
 
-// Faults joins what went wrong with processes so far: they ended by themselves, or
-// the race detector spoke.
-func (s *Site) Faults() error {
+// Faults returns what went wrong with processes so far: EndErrors, and what the
+// race detector said.
+func (s *Site) Faults() []error {
 	s.mu.Lock()
-	faults := errors.Join(s.faults...)
+	faults := slices.Clone(s.faults)
 	s.mu.Unlock()
 	for _, m := range s.Machines {
-		faults = errors.Join(faults, m.races())
+		if err := m.races(); err != nil {
+			faults = append(faults, err)
+		}
 	}
 	return faults
 }
