@@ -16,7 +16,7 @@ func (l *Load) Check(ctx context.Context) (Report, error) {
 	if l.stopped.Err() == nil {
 		return Report{}, errors.New("clients: Check before Stop")
 	}
-	ops := l.history.from(0)
+	ops := l.history.all()
 	r := report(ops)
 	r.LongestGap = l.LongestGap()
 	began := time.Now()

@@ -137,7 +137,7 @@ func TestForgedHistories(t *testing.T) {
 		return k, k.checkLinearizable()
 	}
 	fresh := func() (ops []*operation) { // a copy, as a check writes into operations
-		for _, o := range l.history.from(0) {
+		for _, o := range l.history.all() {
 			c := *o
 			ops = append(ops, &c)
 		}

@@ -103,7 +103,7 @@ func (l *Load) collect(ctx context.Context) (*books, error) {
 			return nil, err
 		}
 	}
-	if err := c.memories(ctx, b, l.history.from(0)); err != nil {
+	if err := c.memories(ctx, b, l.history.all()); err != nil {
 		return nil, err
 	}
 	return b, c.digests(ctx, b)

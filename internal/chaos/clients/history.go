@@ -94,9 +94,20 @@ func (h *history) stop() {
 	}
 }
 
-// from returns the operations from the i-th on.
-func (h *history) from(i int) []*operation {
+// all returns the operations so far.
+func (h *history) all() []*operation {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Clone(h.ops[i:])
+	return slices.Clone(h.ops)
+}
+
+// each calls visit with the operations from the i-th on, and returns how many
+// there are in all. What visit sees of them does not change meanwhile.
+func (h *history) each(i int, visit func(*operation)) (next int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, o := range h.ops[i:] {
+		visit(o)
+	}
+	return len(h.ops)
 }

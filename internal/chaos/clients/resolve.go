@@ -9,7 +9,7 @@ import (
 // resolve finds the outcomes of the commands that are in doubt.
 func (l *Load) resolve(ctx context.Context) error {
 	var doubts []*operation
-	for _, o := range l.history.from(0) {
+	for _, o := range l.history.all() {
 		if o.unknown() && (o.kind.moves() || o.kind == batch) {
 			doubts = append(doubts, o)
 		}

@@ -22,14 +22,13 @@ func (l *Load) Window(from, to time.Time, nodes ...int) Window {
 	after, until := int64(from.Sub(l.history.began)), int64(to.Sub(l.history.began))
 	var w Window
 	var latencies []int64
-	for _, o := range l.history.from(0) {
+	l.history.each(0, func(o *operation) {
 		n := int(acknowledgements(o))
-		if n == 0 || o.ret < after || o.ret >= until || !o.onlyAt(nodes) {
-			continue
+		if n > 0 && o.ret >= after && o.ret < until && o.onlyAt(nodes) {
+			w.Acknowledged += n
+			latencies = append(latencies, o.ret-o.call)
 		}
-		w.Acknowledged += n
-		latencies = append(latencies, o.ret-o.call)
-	}
+	})
 	if seconds := to.Sub(from).Seconds(); seconds > 0 {
 		w.Rate = float64(w.Acknowledged) / seconds
 	}
@@ -63,22 +62,21 @@ const awaitPoll = 2 * time.Millisecond
 // error, or another if the load was stopped and there is none.
 func (l *Load) AwaitAcknowledgement(ctx context.Context, after time.Time) (time.Duration, error) {
 	moment := int64(after.Sub(l.history.began))
-	next := 0
-	for {
+	first := never
+	for next := 0; ; wait(ctx, awaitPoll) {
 		stopped := l.stopped.Err() != nil
-		ops := l.history.from(next)
-		next += len(ops)
-		for _, o := range ops {
+		next = l.history.each(next, func(o *operation) {
 			if acknowledgements(o) > 0 && o.tries[len(o.tries)-1].call >= moment {
-				return time.Duration(o.ret - moment), nil
+				first = min(first, o.ret)
 			}
-		}
-		if stopped {
+		})
+		switch {
+		case first < never:
+			return time.Duration(first - moment), nil
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case stopped:
 			return 0, errors.New("no acknowledgement until the load was stopped")
 		}
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		wait(ctx, awaitPoll)
 	}
 }
