@@ -99,6 +99,10 @@ func (p Proposal) Wait() (*ledger.Applied, error) {
 	return applied, nil
 }
 
+// newNotify makes the channel of raft's notifications. raft waits until one is
+// taken: there is room for those that come while a diverged leader hands over.
+func newNotify() chan bool { return make(chan bool, 16) }
+
 // followLeadership drains raft's notifications, which raft waits for, and lets
 // the node serve once a barrier has passed after it became leader.
 func (n *Node) followLeadership() {

@@ -1,6 +1,7 @@
 package raftfsm
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -41,4 +42,52 @@ func TestNewLeaderServesOnceItHasCaughtUp(t *testing.T) {
 	late.applying.Unlock()
 	c.eventually("the new leader serves", func() bool { return next.Ready() == nil })
 	c.check(t, next)
+}
+
+// TestRaftNeverWaitsToTellWhoLeads: a node is made leader and deposed more often
+// than there is room for notifications, while the barrier of the first time is still
+// under way. raft must not wait for that.
+func TestRaftNeverWaitsToTellWhoLeads(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3")
+	c.start("n1", "n2", "n3")
+	c.pay(t, c.leader(), 1)
+	c.settled()
+	busy, other := c.nodes["n1"], c.nodes["n2"]
+	var late *machine
+	_ = busy.fsm.use(func(m *machine) error {
+		late = m
+		return nil
+	})
+	lead := func(next *Node) {
+		t.Helper()
+		c.eventually("another node leads", func() bool {
+			if next.raft.State() == raft.Leader {
+				return true
+			}
+			for _, n := range c.nodes {
+				if n.raft.State() == raft.Leader { // not waited for: raft may never answer
+					n.raft.LeadershipTransferToServer(raft.ServerID(next.cfg.NodeID), raft.ServerAddress(next.cfg.RaftListen))
+				}
+			}
+			return false
+		})
+	}
+	lead(other)
+	c.eventually("the other node serves", func() bool { return other.Ready() == nil })
+	late.applying.Lock()
+	goOn := sync.OnceFunc(late.applying.Unlock)
+	t.Cleanup(goOn)
+	c.pay(t, other, 1)
+	for range cap(busy.notify)/2 + 2 {
+		lead(busy)
+		if busy.Ready() == nil {
+			t.Error("it serves before its barrier has passed")
+		}
+		lead(other)
+	}
+	goOn()
+	lead(busy)
+	c.eventually("the node serves", func() bool { return busy.Ready() == nil })
+	c.pay(t, busy, 1)
+	c.settled()
 }

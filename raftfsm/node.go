@@ -66,7 +66,7 @@ func Open(cfg Config) (_ *Node, err error) {
 		cfg:     cfg,
 		metrics: newNodeMetrics(),
 		logger:  &raftLogger{out: cfg.Logger},
-		notify:  make(chan bool, 16),
+		notify:  newNotify(),
 		stop:    make(chan struct{}),
 	}
 	defer func() {
