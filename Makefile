@@ -9,7 +9,7 @@ LDFLAGS     := -X main.version=$(VERSION)
 export GOFLAGS := -tags=$(TAGS) -buildvcs=false
 export CGO_ENABLED ?= 0
 
-.PHONY: build run cluster test check fmt vet staticcheck race crash chaos fuzz bench bench-cluster bench-micro bench-wal bench-postgres clean
+.PHONY: build run cluster test planted check fmt vet staticcheck race crash chaos fuzz bench bench-cluster bench-micro bench-wal bench-postgres clean
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/purser ./cmd/purser
@@ -26,6 +26,10 @@ test:
 	$(GO) test -count=1 -timeout 30m ./...
 	cd bench/pgcompare && $(GO) test -count=1 ./...
 
+# Plants faults in the program, one after another, and shows which test finds each.
+planted:
+	cd internal/planted && $(GO) test -tags=$(TAGS),planted -count=1 -timeout 15m
+
 check: fmt vet staticcheck race
 
 fmt:
@@ -35,6 +39,7 @@ fmt:
 # they depend on.
 vet:
 	$(GO) vet ./...
+	$(GO) vet -tags=$(TAGS),planted ./internal/planted
 	cd bench/walcompare && $(GO) vet ./...
 	cd bench/pgcompare && $(GO) vet ./...
 

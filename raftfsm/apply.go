@@ -2,8 +2,10 @@ package raftfsm
 
 import (
 	"fmt"
+	"time"
 
 	"purser/internal/ledger"
+	"purser/internal/planted"
 	"purser/shard"
 )
 
@@ -37,6 +39,9 @@ func (m *machine) execute(index, term uint64, data []byte) (*ledger.Applied, err
 	next.Index, next.Term = index, term
 	// Stamps increase along the log, also where a new leader's clock is behind.
 	next.Stamp = max(entry.Stamp, m.pos.Stamp+1)
+	if planted.Is(planted.StampGoesBack) {
+		next.Stamp = entry.Stamp
+	}
 
 	clear(m.working)
 	s := sequence{m: m, pos: &next, base: m.pos.Seq + 1}
@@ -147,7 +152,11 @@ func (s *sequence) sweep() error {
 	if s.pos.NextDue == 0 || s.pos.NextDue > s.pos.Stamp {
 		return nil
 	}
-	due, err := s.m.store.Due(s.pos.Swept, s.pos.Stamp, maxSweep, s.base)
+	now := s.pos.Stamp
+	if planted.Is(planted.ExpiryByLocalClock) {
+		now = ledger.Micros(time.Now().UnixMicro())
+	}
+	due, err := s.m.store.Due(s.pos.Swept, now, maxSweep, s.base)
 	if err != nil {
 		return err
 	}

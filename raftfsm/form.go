@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"purser/internal/planted"
 )
 
 // ErrForeignID says that the id of this node is that of another data directory of
@@ -174,7 +176,7 @@ func checkOwner(record MemberRecord, incarnation string) error {
 	switch {
 	case record.Removed:
 		return fmt.Errorf("%w: %q was removed from the cluster", ErrForeignID, record.ID)
-	case record.Incarnation != incarnation:
+	case record.Incarnation != incarnation && !planted.Is(planted.WipedNodeAdmitted):
 		return fmt.Errorf("%w: %q has joined from another one", ErrForeignID, record.ID)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"purser/internal/ledger"
+	"purser/internal/planted"
 )
 
 // Ready returns nil while this node may propose: it leads, and its state has
@@ -89,6 +90,8 @@ func (p Proposal) Wait() (*ledger.Applied, error) {
 		return nil, ledger.ErrNoLeader
 	case errors.Is(err, raft.ErrEnqueueTimeout):
 		return nil, ledger.ErrOverloaded
+	case planted.Is(planted.LostLeadershipRefused) && errors.Is(err, raft.ErrLeadershipLost):
+		return nil, ledger.ErrNoLeader
 	default: // lost leadership, shut down, a failed store: the entry may live on
 		return nil, ledger.ErrOutcomeUnknown
 	}
@@ -112,7 +115,7 @@ func (n *Node) followLeadership() {
 		case <-n.stop:
 			return
 		case leading := <-n.notify:
-			n.serving.Store(false)
+			n.serving.Store(leading && planted.Is(planted.ServedBeforeBarrier))
 			passed = nil
 			if leading {
 				passed = n.barrier()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/raft"
+
+	"purser/internal/planted"
 )
 
 var (
@@ -47,7 +49,7 @@ func follow(log raft.LogStore, index, term uint64) error {
 	if err := log.GetLog(index, &entry); err != nil {
 		return fmt.Errorf("read log entry %d: %w", index, err)
 	}
-	if entry.Term == term {
+	if entry.Term == term || planted.Is(planted.TermUnchecked) {
 		return nil
 	}
 	if err := log.DeleteRange(first, last); err != nil {

@@ -3,11 +3,13 @@ package raftfsm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 
 	"github.com/hashicorp/raft"
 
+	"purser/internal/ledger"
 	"purser/wal"
 )
 
@@ -36,10 +38,14 @@ func editLog(t *testing.T, cfg Config, edit func(log *wal.Log) error) {
 	}
 }
 
-// uncommitted are entries that a leader of term sent and never got committed.
+// uncommitted are entries that a leader of term sent and never got committed. Each
+// pays 1 to account a, should it be applied.
 func uncommitted(from, to, term uint64) (logs []*raft.Log) {
 	for i := from; i <= to; i++ {
-		e := logEntry{stamp: 1}
+		e := logEntry{stamp: 1, cmds: []ledger.Command{{
+			Kind: ledger.Pay, Key: fmt.Appendf(nil, "uncommitted %d", i), Source: []byte("world:USD"),
+			Destination: []byte("a"), Currency: usd, Amount: 1,
+		}}}
 		logs = append(logs, &raft.Log{Index: i, Term: term, Type: raft.LogCommand, Data: e.encode()})
 	}
 	return logs

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"purser/internal/ledger"
+	"purser/internal/planted"
 	"purser/shard"
 )
 
@@ -117,7 +118,7 @@ func (s *sequence) lookup(i int, key []byte, hash uint64) (*ledger.Record, error
 		return nil, err
 	}
 	for _, seq := range s.m.seqs {
-		if seq >= s.nextSeq() {
+		if seq >= s.nextSeq() || planted.Is(planted.DuplicateInEntry) {
 			continue // the index is ahead of this replay
 		}
 		if rec := &s.slots[seq-s.base].Record; string(rec.Command.Key) == string(key) {

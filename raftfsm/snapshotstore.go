@@ -13,6 +13,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"purser/internal/planted"
 )
 
 // ErrSnapshotSuperseded says that a snapshot was asked for in place of a newer
@@ -181,7 +183,7 @@ func (s *SnapshotStore) each(fn func(m Meta, raw []byte)) error {
 		m, raw, err := s.meta(id.String())
 		if err != nil {
 			// It may have been retired since the listing.
-			if _, gone := s.cfg.FS.Stat(s.path(id.String())); gone != nil {
+			if _, gone := s.cfg.FS.Stat(s.path(id.String())); gone != nil || planted.Is(planted.DamagedSnapshotSkipped) {
 				continue
 			}
 			return err

@@ -7,6 +7,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"purser/internal/planted"
 )
 
 // TransportConfig configures a Transport.
@@ -109,7 +111,11 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 }
 
 // SetHeartbeatHandler does nothing: see Transport.
-func (t *Transport) SetHeartbeatHandler(func(rpc raft.RPC)) {}
+func (t *Transport) SetHeartbeatHandler(fast func(rpc raft.RPC)) {
+	if planted.Is(planted.HeartbeatFastPath) {
+		t.NetworkTransport.SetHeartbeatHandler(fast)
+	}
+}
 
 // Close stops listening and closes the idle connections to peers, which raft's
 // own Close leaves open. A second call does nothing.

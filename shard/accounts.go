@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"purser/internal/ledger"
+	"purser/internal/planted"
 )
 
 // chunkPages is the number of pages that one chunk of the page table points to.
@@ -114,7 +115,7 @@ func (a *accounts) writable(n int) *page {
 	if p.epoch == a.epoch {
 		return p
 	}
-	if !a.captured(p.epoch) {
+	if !a.captured(p.epoch) || planted.Is(planted.FrozenPageWritten) {
 		p.epoch = a.epoch
 		return p
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"purser/internal/ledger"
+	"purser/internal/planted"
 )
 
 // spins is how often a shard looks for the other side of a rendezvous before it
@@ -149,7 +150,9 @@ func (s *Shard) follow(slot *Slot) {
 	}
 	slot.found = ok
 	s.reach(slot, stageLent, slot.decider)
-	s.await(slot, stageDecided)
+	if !planted.Is(planted.CreditBeforeDebit) {
+		s.await(slot, stageDecided)
+	}
 	if slot.Record.Code == ledger.OK && slot.Record.Destination.Moved {
 		s.accounts.put(at, &slot.lent)
 	}

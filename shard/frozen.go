@@ -9,6 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"purser/internal/ledger"
+	"purser/internal/planted"
 )
 
 // Purpose is what a freeze is for.
@@ -115,6 +116,9 @@ func (f *Frozen) Accounts() int {
 func (f *Frozen) All() iter.Seq[ledger.AccountView] {
 	return func(yield func(ledger.AccountView) bool) {
 		for i := range f.tables {
+			if planted.Is(planted.ShardForgotten) && i > 0 {
+				break
+			}
 			t := &f.tables[i]
 			for n := range t.pages {
 				p := t.page(n)

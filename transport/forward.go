@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"purser/internal/planted"
 )
 
 // Names of the headers between nodes. The first names the node that forwards: a
@@ -93,7 +95,7 @@ func (f *forwarder) serve(c *call, leader string, deadline time.Time) (answered 
 		f.refuse(c, faultNobodyLeads)
 	case errors.Is(err, errAllBusy):
 		f.refuse(c, faultAllBusy)
-	case !sent:
+	case !sent, planted.Is(planted.SentTakenForUnsent):
 		f.refuse(c, faultUnreachable)
 	case c.reads():
 		f.refuse(c, faultLostRead)
@@ -128,6 +130,9 @@ const (
 func (f *forwarder) again(c *call, deadline time.Time) (answered bool) {
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		leader, self := f.cluster.Leader()
+		if planted.Is(planted.RetryWithNewKey) {
+			c.ctx.Request.Header.SetBytesV(headerKey, c.requestID)
+		}
 		if self {
 			f.metrics.retried.Inc()
 			c.inDoubt = true

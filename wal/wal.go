@@ -18,6 +18,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"purser/internal/planted"
 )
 
 var (
@@ -239,8 +241,10 @@ func (l *Log) writeFrame(h *frameHeader, logs []*raft.Log, size int64) error {
 	if l.opts.Observe != nil {
 		wrote = time.Now()
 	}
-	if err := s.file.SyncData(); err != nil {
-		return fmt.Errorf("sync segment %d: %w", s.number, err)
+	if !planted.Is(planted.AckBeforeFsync) {
+		if err := s.file.SyncData(); err != nil {
+			return fmt.Errorf("sync segment %d: %w", s.number, err)
+		}
 	}
 	if l.opts.Observe != nil && h.kind == frameAppend {
 		l.opts.Observe(Append{Entries: len(logs), Bytes: len(l.buf),

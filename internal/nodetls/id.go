@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"purser/internal/planted"
 )
 
 // ErrWrongNode says that a certificate of this cluster is another node's than
@@ -62,7 +64,7 @@ func checkCertifiedID(cert *x509.Certificate, want string) error {
 	if err != nil {
 		return err
 	}
-	if want != "" && got != want {
+	if want != "" && got != want && !planted.Is(planted.NodeNotPinned) {
 		return fmt.Errorf("%w: want %q, got %q", ErrWrongNode, want, got)
 	}
 	return nil

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+
+	"purser/internal/planted"
 )
 
 // PageKey names one page of accounts: the number of its shard, and its number
@@ -34,8 +36,8 @@ type Checkpoint struct {
 // The order matters: rows first, by a flush, because the Raft log before cp may
 // be deleted as soon as cp exists; then cp, by an ingested table.
 func (s *Store) WriteCheckpoint(cp Checkpoint) error {
-	if err := s.db.Flush(); err != nil {
-		return fmt.Errorf("store: flush before a checkpoint: %w", err)
+	if err := s.flush("a checkpoint"); err != nil {
+		return err
 	}
 	var drop keyRange
 	if cp.Replace {
@@ -50,6 +52,17 @@ func (s *Store) WriteCheckpoint(cp Checkpoint) error {
 		return nil
 	}
 	return s.deleteRange([]byte{prefixExpiry}, cp.ExpiredBefore.after())
+}
+
+// flush makes all rows committed so far durable.
+func (s *Store) flush(before string) error {
+	if planted.Is(planted.SnapshotWithoutFlush) {
+		return nil
+	}
+	if err := s.db.Flush(); err != nil {
+		return fmt.Errorf("store: flush before %s: %w", before, err)
+	}
+	return nil
 }
 
 // rows are the rows of the checkpoint's table.
@@ -95,8 +108,8 @@ func (s *Store) Pages(fn func(PageKey, []byte) error) error {
 // the same file system: with hard links, so it costs files and not bytes. It
 // holds at least the last checkpoint and all rows committed before the call.
 func (s *Store) SaveTo(dir string) error {
-	if err := s.db.Flush(); err != nil {
-		return fmt.Errorf("store: flush before a copy: %w", err)
+	if err := s.flush("a copy"); err != nil {
+		return err
 	}
 	// Without a log, the copy is what has been flushed; WithFlushedWAL would have
 	// no log to flush.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"purser/internal/ledger"
+	"purser/internal/planted"
 )
 
 // OpenKeys returns the index as it was when meta was taken: meta is what Meta
@@ -87,6 +88,9 @@ func (k *Keys) wipe(start, end []byte) error {
 
 // refill inserts the keys of the journal rows that are in no run.
 func (k *Keys) refill(scan scanKeys, before uint64) error {
+	if planted.Is(planted.DedupDropped) {
+		return nil
+	}
 	k.Begin()
 	err := scan(k.from, before, func(seq uint64, at ledger.Micros, key []byte) error {
 		return k.Insert(k.Hash(key), seq, at)
