@@ -134,7 +134,7 @@ func TestVerifyFinds(t *testing.T) {
 			a := source(f, p)
 			last := a.entries[len(a.entries)-1]
 			a.entries = a.entries[:len(a.entries)-1]
-			a.posted += number(last.Amount)
+			a.posted += amount([]byte(last.Amount))
 		}, want: "1 acknowledged payments are not in the journal"},
 		"twice": {falsify: func(f *fake, p operation) {
 			p.Key += "-again"
@@ -148,7 +148,7 @@ func TestVerifyFinds(t *testing.T) {
 			a := f.book.account(p.Destination)
 			last := a.entries[len(a.entries)-1]
 			a.entries = a.entries[:len(a.entries)-1]
-			a.posted -= number(last.Amount)
+			a.posted -= amount([]byte(last.Amount))
 		}, want: "1 debits have no credit"},
 		"account gone": {falsify: func(f *fake, _ operation) {
 			f.atEnd = func() { delete(f.book.accounts, "bench-07") }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 )
 
 // client asks a node for what is not part of the load. It is safe for use by
@@ -17,7 +18,11 @@ type client struct {
 
 // newClient returns a client that keeps up to so many connections per node.
 func newClient(connections int) client {
-	transport := &http.Transport{MaxIdleConnsPerHost: connections, DisableCompression: true}
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: connections,
+		DisableCompression:  true,
+		IdleConnTimeout:     time.Second, // before servers give up on a connection that was never used
+	}
 	return client{&http.Client{Transport: transport}}
 }
 

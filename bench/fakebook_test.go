@@ -22,7 +22,18 @@ type book struct {
 type bookAccount struct {
 	accountState
 	posted, held int64
-	entries      []entryLine // the oldest first
+	entries      []bookEntry // the oldest first
+}
+
+type bookEntry struct {
+	Seq       uint64 `json:"seq"`
+	Payment   string `json:"payment"`
+	Kind      string `json:"kind"`
+	Direction string `json:"direction"`
+	Amount    string `json:"amount"`
+	Posted    string `json:"posted"`
+	Held      string `json:"held"`
+	Time      string `json:"created_at"`
 }
 
 type bookPayment struct {
@@ -107,7 +118,7 @@ func (b *book) post(p *bookPayment, id, kind, direction string, posted, held int
 	a.posted += posted
 	a.held += held
 	a.Posted, a.Held, a.Updated = strconv.FormatInt(a.posted, 10), strconv.FormatInt(a.held, 10), bookTime(b.seq)
-	a.entries = append(a.entries, entryLine{b.seq, p.id, kind, direction, strconv.FormatInt(p.amount, 10), a.Posted, a.Held})
+	a.entries = append(a.entries, bookEntry{b.seq, p.id, kind, direction, strconv.FormatInt(p.amount, 10), a.Posted, a.Held, a.Updated})
 }
 
 // answer returns the first answer under a key.

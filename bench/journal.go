@@ -2,10 +2,8 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,17 +22,6 @@ type accountState struct {
 	Updated string `json:"updated_at"`
 }
 
-// entryLine is a line of an account's journal.
-type entryLine struct {
-	Seq       uint64 `json:"seq"`
-	Payment   string `json:"payment"`
-	Kind      string `json:"kind"`
-	Direction string `json:"direction"`
-	Amount    string `json:"amount"`
-	Posted    string `json:"posted"` // after it
-	Held      string `json:"held"`
-}
-
 // readBooks checks all accounts of the run, several at a time, spread over all
 // targets.
 func (a *audit) readBooks(ctx context.Context, acknowledged uint64) error {
@@ -48,8 +35,9 @@ func (a *audit) readBooks(ctx context.Context, acknowledged uint64) error {
 	for i := range auditReaders {
 		target := a.cfg.Targets[i%len(a.cfg.Targets)]
 		wait.Go(func() {
+			var lines []entryLine
 			for account := range accounts {
-				if err := a.checkAccount(ctx, target, account, a.firstPage(acknowledged)); err != nil {
+				if err := a.checkAccount(ctx, target, account, a.firstPage(acknowledged), &lines); err != nil {
 					cancel(err)
 				}
 			}
@@ -141,31 +129,28 @@ func (a *audit) firstPage(acknowledged uint64) int {
 // checkAccount reads the journal of an account back to the mark, notes what it
 // finds, and checks that the balance follows from it. Accounts that nothing
 // happened to since the mark are done with at once: log time never goes back.
-func (a *audit) checkAccount(ctx context.Context, target string, account accountState, limit int) error {
+// lines is room for a page.
+func (a *audit) checkAccount(ctx context.Context, target string, account accountState, limit int, lines *[]entryLine) error {
 	if account.Updated < a.mark.Created {
 		return nil
-	}
-	var page struct {
-		Entries []entryLine
-		Next    string `json:"next_cursor"`
 	}
 	chain := chain{audit: a, account: account}
 	query := url.Values{"limit": {strconv.Itoa(limit)}}
 	for more := true; more; {
-		page.Entries, page.Next = page.Entries[:0], ""
 		path := target + a.path("/v1/accounts/"+account.ID+"/entries", query)
 		resp, err := a.client.do(ctx, http.MethodGet, path, nil)
 		if err == nil && resp.status != http.StatusOK {
 			err = fmt.Errorf("status %d: %s", resp.status, resp.body)
 		}
+		var cursor string
 		if err == nil {
-			err = json.Unmarshal(resp.body, &page)
+			*lines, cursor, err = scanEntries(resp.body, (*lines)[:0])
 		}
 		if err != nil {
 			return fmt.Errorf("entries of %s: %w", account.ID, err)
 		}
-		more = chain.follow(page.Entries) && page.Next != ""
-		query.Set("cursor", page.Next)
+		more = chain.follow(*lines) && cursor != ""
+		query.Set("cursor", cursor)
 		query.Set("limit", strconv.Itoa(pageLimit))
 	}
 	chain.end()
@@ -179,17 +164,18 @@ func (a *audit) note(lines []entryLine) {
 	a.v.Entries += uint64(len(lines))
 	for _, line := range lines {
 		twice := false
-		switch line.Direction {
-		case "debit":
-			twice = !a.debits.add(line.Seq)
-		case "credit":
-			twice = !a.credits.add(line.Seq)
+		debit, credit := string(line.direction) == "debit", string(line.direction) == "credit"
+		switch {
+		case debit:
+			twice = !a.debits.add(line.seq)
+		case credit:
+			twice = !a.credits.add(line.seq)
 		}
-		switch key := line.Kind + " " + line.Direction; key {
-		case "payment debit", "authorize none":
-			twice = !a.found.add(line.Seq) || twice
-		case "capture debit", "void none", "refund credit":
-			a.events = append(a.events, eventHash(line.Kind, line.Payment))
+		switch kind := string(line.kind); { // on the side of the payment's source
+		case kind == "payment" && debit, kind == "authorize":
+			twice = !a.found.add(line.seq) || twice
+		case kind == "capture" && debit, kind == "void", kind == "refund" && credit:
+			a.events = append(a.events, eventHash(kind, string(line.payment)))
 		}
 		if twice {
 			a.v.Twice++
@@ -201,7 +187,8 @@ func (a *audit) note(lines []entryLine) {
 type chain struct {
 	audit   *audit
 	account accountState
-	newer   entryLine // the line before, in the order of reading; zero at first
+	newer   entryLine // the line before, in the order of reading, without its texts; zero at first
+	change  int64     // what that line added
 	done    bool      // the mark, or a line before it, was reached
 }
 
@@ -209,7 +196,7 @@ type chain struct {
 func (c *chain) follow(lines []entryLine) (more bool) {
 	for i := range lines {
 		c.link(&lines[i])
-		if lines[i].Seq <= c.audit.mark.Seq {
+		if lines[i].seq <= c.audit.mark.Seq {
 			c.done = true
 			lines = lines[:i]
 			break
@@ -223,42 +210,27 @@ func (c *chain) follow(lines []entryLine) (more bool) {
 // first, that the account's balance is that after its newest line.
 func (c *chain) link(older *entryLine) {
 	switch {
-	case c.newer.Seq == 0:
-		if c.account.Posted != older.Posted || c.account.Held != older.Held {
-			c.audit.fault("account %s has posted %s and held %s, its journal ends with %s and %s at seq %d",
-				c.account.ID, c.account.Posted, c.account.Held, older.Posted, older.Held, older.Seq)
+	case c.newer.seq == 0:
+		if amount([]byte(c.account.Posted)) != older.posted || amount([]byte(c.account.Held)) != older.held {
+			c.audit.fault("account %s has posted %s and held %s, its journal ends with %d and %d at seq %d",
+				c.account.ID, c.account.Posted, c.account.Held, older.posted, older.held, older.seq)
 		}
-	case older.Seq >= c.newer.Seq || number(c.newer.Posted) != number(older.Posted)+c.newer.change():
-		c.audit.fault("account %s: seq %d does not follow from seq %d: %+v, %+v",
-			c.account.ID, c.newer.Seq, older.Seq, c.newer, *older)
+	case older.seq >= c.newer.seq || c.newer.posted != older.posted+c.change:
+		c.audit.fault("account %s: seq %d (posted %d, by %+d) does not follow from seq %d (posted %d)",
+			c.account.ID, c.newer.seq, c.newer.posted, c.change, older.seq, older.posted)
 	}
-	c.newer = *older
+	c.newer, c.change = *older, older.change()
+	c.newer.payment, c.newer.kind, c.newer.direction = nil, nil, nil
 }
 
 // end checks the start of a journal that was read to it.
 func (c *chain) end() {
-	if !c.done && number(c.account.Posted) != 0 && c.newer.Seq == 0 || !c.done && number(c.newer.Posted) != c.newer.change() {
-		c.audit.fault("account %s: its journal does not begin with 0: %+v", c.account.ID, c.newer)
+	switch {
+	case c.done:
+	case c.newer.seq == 0 && amount([]byte(c.account.Posted)) != 0:
+		c.audit.fault("account %s has posted %s and no journal", c.account.ID, c.account.Posted)
+	case c.newer.posted != c.change:
+		c.audit.fault("account %s: its journal does not begin with 0: posted %d, by %+d at seq %d",
+			c.account.ID, c.newer.posted, c.change, c.newer.seq)
 	}
-}
-
-// change is what the line added to posted.
-func (e *entryLine) change() int64 {
-	switch e.Direction {
-	case "debit":
-		return -number(e.Amount)
-	case "credit":
-		return number(e.Amount)
-	}
-	return 0
-}
-
-// number reads an amount. One that is none does not compare equal to any that
-// follows from another, so that it is noticed.
-func number(text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return math.MinInt64
-	}
-	return n
 }
