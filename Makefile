@@ -3,6 +3,7 @@
 TAGS        := hashicorpmetrics
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS     := -X main.version=$(VERSION)
 
@@ -75,16 +76,26 @@ fuzz:
 		done; \
 	done
 
-# The figures of README: one hot account against the empty handler, in turn.
+# The standard table, each row beside its ceiling; ROWS="hot,single" chooses, see
+# `purser bench table --help`.
+ROUNDS ?= 5
 bench: build
-	.ci/bench
+	./bin/purser bench table --rounds $(ROUNDS) --rows "$(ROWS)" --results bench/results
 
 # One node beside three on this machine.
 bench-cluster: build
 	.ci/bench-cluster
 
+# The Go benchmarks, COUNT times, with what benchstat makes of them. OLD names the
+# output of an earlier run to compare with.
+BENCH ?= .
+PKG   ?= ./...
+COUNT ?= 6
+OLD   ?=
 bench-micro:
-	$(GO) test -run xxx -bench . -benchmem ./...
+	@mkdir -p bin
+	$(GO) test -run xxx -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) >bin/bench-micro.txt
+	GOFLAGS= $(GO) run $(BENCHSTAT) $(OLD) bin/bench-micro.txt
 
 # The log against others, in a module of its own.
 bench-wal:

@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
 
 // fakeAdmin is an admin listener over a fake's book.
@@ -14,6 +16,7 @@ type fakeAdmin struct {
 	sum     string
 	asked   []string
 	applied uint64
+	refused func() // called when a transfer is
 }
 
 func startFakeAdmin(t *testing.T, a *fakeAdmin) (base string) {
@@ -42,6 +45,7 @@ func startFakeAdmin(t *testing.T, a *fakeAdmin) (base string) {
 		a.asked = append(a.asked, "transfer to "+in.To)
 		w.WriteHeader(http.StatusConflict)
 		answerJSON(w, map[string]any{"code": "cannot_transfer", "detail": "there is one node"})
+		a.refused()
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		if _, err := w.Write([]byte(metricsText)); err != nil {
@@ -193,7 +197,7 @@ func TestVerifyUnresolved(t *testing.T) {
 		}
 		return none
 	}
-	r := verified(t, f, Config{Requests: 40, Connections: 4, Patience: 50 * 1e6})
+	r := verified(t, f, Config{Requests: 40, Connections: 4, Patience: 50 * time.Millisecond})
 	v := r.Verification
 	if !v.OK || v.ResolvedMade != 1 || v.ResolvedNot != 1 || r.Unknown.Unresolved != 2 {
 		t.Errorf("verification %+v, unknown %+v", v, r.Unknown)
@@ -224,10 +228,11 @@ func TestDuplicateAnsweredOtherwise(t *testing.T) {
 
 func TestChaos(t *testing.T) {
 	f := startFake(t)
-	admin := &fakeAdmin{sum: "0"}
-	r, err := Run(t.Context(), Config{
+	ctx, end := context.WithCancel(t.Context())
+	admin := &fakeAdmin{sum: "0", refused: end}
+	r, err := Run(ctx, Config{
 		Targets: []string{f.target()}, Admins: []string{startFakeAdmin(t, admin)}, Connections: 2,
-		Duration: 300 * 1e6, Chaos: []string{"transfer-leader=n2@20ms", "snapshot@1ms"},
+		Duration: time.Hour, Chaos: []string{"transfer-leader=n2@20ms", "snapshot@1ms"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,8 @@ type CeilingResult struct {
 	HTTP Result `json:"http"`
 	// Fdatasync is the cost of making 4 KiB durable with nothing around it.
 	Fdatasync Fdatasync `json:"fdatasync"`
+	// Wrk is set by who called CompareWrk.
+	Wrk *WrkResult `json:"wrk,omitempty"`
 }
 
 // Ceiling measures an empty fasthttp handler under the load of cfg, whose
@@ -48,6 +50,10 @@ func (c CeilingResult) Text(w io.Writer) error {
 	fmt.Fprintf(t, "empty handler\t%.0f requests of %d/s, p50 %.0f µs, p99 %.0f\n",
 		c.HTTP.Throughput/float64(c.HTTP.Config.Batch), c.HTTP.Config.Batch, c.HTTP.Response.P50, c.HTTP.Response.P99)
 	fmt.Fprintf(t, "fdatasync\t%s\n", c.Fdatasync)
+	if x := c.Wrk; x != nil {
+		fmt.Fprintf(t, "by wrk\t%.0f requests/s, by this generator %.0f in the same rounds: %.2f of it (medians of %d; %s)\n",
+			x.Throughput, x.Generator, x.Ratio, len(x.Rounds), x.Version)
+	}
 	fmt.Fprintf(t, "machine\t%s\n", c.HTTP.Machine)
 	return t.Flush()
 }

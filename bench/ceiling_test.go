@@ -110,11 +110,7 @@ func TestRatio(t *testing.T) {
 
 func TestMedian(t *testing.T) {
 	for want, ratios := range map[float64][]float64{2: {9, 1, 2}, 3: {4, 9, 1, 2}, 7: {7}} {
-		var r RatioResult
-		for _, ratio := range ratios {
-			r.Rounds = append(r.Rounds, Round{Ratio: ratio})
-		}
-		if got := r.median(func(x Round) float64 { return x.Ratio }); got != want {
+		if got := median(ratios, func(x float64) float64 { return x }); got != want {
 			t.Errorf("median of %v: %v", ratios, got)
 		}
 	}

@@ -93,6 +93,7 @@ func TestVerdict(t *testing.T) {
 		"lag":              {func(r *Result) { r.Generator.Lag.P99 = 2100 }, OutcomeInvalid, "lagged"},
 		"saturated":        {func(r *Result) { r.Generator.CPU = 0.97 }, OutcomeInvalid, "saturated"},
 		"nothing measured": {func(r *Result) { r.Requests = 0 }, OutcomeInvalid, "nothing was answered"},
+		"interrupted":      {func(r *Result) { r.Unknown.Unresolved, r.Interrupted = 2, true }, OutcomeInvalid, "interrupted"},
 		"unanswered":       {func(r *Result) { r.Unknown.Unresolved = 2 }, OutcomeSLOMissed, "never answered"},
 		"duplicates": {func(r *Result) {
 			r.Duplicates = Duplicates{Wrong: 1, Examples: []string{"key k"}}

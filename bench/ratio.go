@@ -48,9 +48,9 @@ func Ratio(ctx context.Context, cfg Config, rounds int) (RatioResult, error) {
 		}
 		r.Rounds = append(r.Rounds, round)
 	}
-	r.Throughput = r.median(func(x Round) float64 { return x.Run.Throughput })
-	r.Ceiling = r.median(func(x Round) float64 { return x.Ceiling.HTTP.Throughput })
-	r.Ratio = r.median(func(x Round) float64 { return x.Ratio })
+	r.Throughput = median(r.Rounds, func(x Round) float64 { return x.Run.Throughput })
+	r.Ceiling = median(r.Rounds, func(x Round) float64 { return x.Ceiling.HTTP.Throughput })
+	r.Ratio = median(r.Rounds, func(x Round) float64 { return x.Ratio })
 	return r, nil
 }
 
@@ -83,10 +83,10 @@ func measureRound(ctx context.Context, cfg Config, i int) (x Round, err error) {
 	return x, nil
 }
 
-// median returns the middle of the rounds' values, or the mean of the two.
-func (r RatioResult) median(value func(Round) float64) float64 {
-	values := make([]float64, 0, len(r.Rounds))
-	for _, x := range r.Rounds {
+// median returns the middle value of the list, or the mean of the two.
+func median[T any](list []T, value func(T) float64) float64 {
+	values := make([]float64, 0, len(list))
+	for _, x := range list {
 		values = append(values, value(x))
 	}
 	slices.Sort(values)

@@ -94,6 +94,9 @@ type Result struct {
 	Nodes []Node `json:"nodes,omitempty"`
 	// Generator is about the process that made the load.
 	Generator Generator `json:"generator"`
+	// Interrupted says that the run was ended before its time: what was in flight
+	// then is unresolved.
+	Interrupted bool `json:"interrupted,omitempty"`
 	// Started is when the connections were up, UTC.
 	Started time.Time `json:"started"`
 	Machine Machine   `json:"machine"`

@@ -12,7 +12,7 @@ import (
 // counted, not errors; an error is a fault in cfg, a target that cannot be
 // reached at the start, a reply that is not HTTP as a payment server speaks it,
 // or a verification that could not be made. When ctx ends early, Run returns
-// what was measured until then.
+// what was measured until then, which is invalid as a measurement.
 func Run(ctx context.Context, cfg Config) (Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return Result{}, err
@@ -91,7 +91,8 @@ func (r *run) measure(ctx context.Context) (Result, error) {
 	}
 	responses := t.responses()
 	result := r.assemble(t, responses, elapsed)
-	if audit != nil {
+	result.Interrupted = ctx.Err() != nil
+	if audit != nil && !result.Interrupted {
 		if result.Verification, err = audit.finish(ctx, t); err != nil {
 			return Result{}, err
 		}

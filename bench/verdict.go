@@ -44,7 +44,7 @@ func (r *Result) judge(objectives []objective, response *hdrhistogram.Histogram)
 		v.worsen(OutcomeBooksWrong, "%s", b.summary())
 	}
 	r.judgeGenerator()
-	if n := r.Unknown.Unresolved; n > 0 {
+	if n := r.Unknown.Unresolved; n > 0 && !r.Interrupted {
 		v.worsen(OutcomeSLOMissed, "%d requests were never answered", n)
 	}
 	for _, o := range objectives {
@@ -60,6 +60,9 @@ func (r *Result) judgeGenerator() {
 	v, g := &r.Verdict, r.Generator
 	if r.Requests == 0 {
 		v.worsen(OutcomeInvalid, "nothing was answered in the measured time")
+	}
+	if r.Interrupted {
+		v.worsen(OutcomeInvalid, "it was interrupted")
 	}
 	if g.CPU > maxCPU {
 		v.worsen(OutcomeInvalid, "the generator was saturated: it computed for %.0f%% of the time of its %d threads", g.CPU*100, g.Threads)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -17,7 +18,7 @@ func benchCommand() *cobra.Command {
 	var f benchFlags
 	cmd := group(&cobra.Command{Use: "bench", Short: "Put load on servers, measure them and check their books"})
 	f.bind(cmd)
-	cmd.AddCommand(f.runCommand(), f.ceilingCommand(), f.ratioCommand())
+	cmd.AddCommand(f.runCommand(), f.sweepCommand(), f.tableCommand(), f.ceilingCommand(), f.ratioCommand())
 	return cmd
 }
 
@@ -60,7 +61,8 @@ WRONG.`,
 			return errors.Join(f.report(cmd.OutOrStdout(), r), verdict(r.Verdict))
 		},
 	}
-	f.bindRun(cmd)
+	f.bindObjectives(cmd)
+	f.bindAudit(cmd)
 	return cmd
 }
 
@@ -78,9 +80,19 @@ func verdict(v bench.Verdict) error {
 }
 
 func (f *benchFlags) ceilingCommand() *cobra.Command {
-	return f.command("ceiling", "Measure an empty HTTP handler and a bare fdatasync loop", func(ctx context.Context) (result, error) {
-		return bench.Ceiling(ctx, f.Config)
+	var wrk bool
+	var rounds int
+	cmd := f.command("ceiling", "Measure an empty HTTP handler and a bare fdatasync loop", func(ctx context.Context) (result, error) {
+		c, err := bench.Ceiling(ctx, f.Config)
+		if err != nil || !wrk {
+			return c, err
+		}
+		c.Wrk, err = bench.CompareWrk(ctx, f.Config, rounds)
+		return c, err
 	})
+	cmd.Flags().BoolVar(&wrk, "wrk", false, "measure the empty handler by wrk, too, which must be installed")
+	cmd.Flags().IntVar(&rounds, "rounds", 5, "pairs of measurements by wrk and by this generator")
+	return cmd
 }
 
 func (f *benchFlags) ratioCommand() *cobra.Command {
@@ -92,6 +104,38 @@ func (f *benchFlags) ratioCommand() *cobra.Command {
 		return bench.Ratio(ctx, f.Config, rounds)
 	})
 	cmd.Flags().IntVar(&rounds, "rounds", 5, "pairs of measurements")
+	return cmd
+}
+
+func (f *benchFlags) sweepCommand() *cobra.Command {
+	var rates []string
+	var s bench.Sweep
+	cmd := f.command("sweep", "Run at one rate, or number of connections, after the other, and find the knee", func(ctx context.Context) (result, error) {
+		if err := bench.Setup(ctx, f.Config); err != nil {
+			return nil, err
+		}
+		return bench.RunSweep(ctx, f.Config, s, func(r bench.Result) {
+			if !f.quiet {
+				fmt.Fprintf(os.Stderr, "%d connections, rate %.0f: %.0f/s, p99 %s, %s\n",
+					r.Config.Connections, r.Config.Rate, r.Throughput, milliseconds(r.Response.P99), r.Verdict.Outcome)
+			}
+		})
+	})
+	cmd.PreRunE = func(*cobra.Command, []string) error {
+		s.Rates = make([]float64, len(rates))
+		for i, text := range rates {
+			if err := (number[float64]{&s.Rates[i]}).Set(text); err != nil {
+				return usage(fmt.Errorf("rates: %w", err))
+			}
+		}
+		if len(rates) > 0 && len(s.Connections) > 0 {
+			return usage(errors.New("rates and steps exclude each other"))
+		}
+		return f.validate()
+	}
+	cmd.Flags().StringSliceVar(&rates, "rates", nil, "rates, for example 5k,10k,20k (default: 10% to 110% of the maximum, which is measured first)")
+	cmd.Flags().IntSliceVar(&s.Connections, "steps", nil, "numbers of connections of closed loops, for example 1,4,16,64,256")
+	f.bindObjectives(cmd)
 	return cmd
 }
 

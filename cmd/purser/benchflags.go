@@ -50,10 +50,14 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.BoolVar(&f.quiet, "quiet", false, "no progress on standard error")
 }
 
-// bindRun adds what only a single run can do.
-func (f *benchFlags) bindRun(cmd *cobra.Command) {
+// bindObjectives adds what the runs of a command have to meet.
+func (f *benchFlags) bindObjectives(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&f.SLO, "slo", nil, "objectives, for example 'p99<10ms,errors<0.1%,rate>19000'; exit code 3 of a run if one is missed")
+}
+
+// bindAudit adds what only a single run can do.
+func (f *benchFlags) bindAudit(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringSliceVar(&f.SLO, "slo", nil, "objectives, for example 'p99<10ms,errors<0.1%,rate>19000'; exit code 3 if one is missed")
 	flags.BoolVar(&f.Verify, "verify", false, "check the books afterwards; exit code 4 if they are wrong")
 	flags.StringSliceVar(&f.Chaos, "chaos", nil, "what to do to the server meanwhile, for example transfer-leader@20s,snapshot@30s; implies --verify")
 }

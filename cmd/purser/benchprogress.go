@@ -41,7 +41,7 @@ func (p *progress) end() {
 
 func progressLine(s bench.Progress) string {
 	passed := time.Duration(s.At+1) * time.Second
-	line := fmt.Sprintf("%4ds  %8d/s  p50 %s  p99 %s  errors %d", s.At+1, s.Accepted, microseconds(s.P50), microseconds(s.P99), s.Errors)
+	line := fmt.Sprintf("%4ds  %8d/s  p50 %10s  p99 %10s  errors %d", s.At+1, s.Accepted, milliseconds(s.P50), milliseconds(s.P99), s.Errors)
 	if s.Warming {
 		line += "  warming up"
 	}
@@ -51,6 +51,4 @@ func progressLine(s bench.Progress) string {
 	return line
 }
 
-func microseconds(us float64) string {
-	return fmt.Sprintf("%7.2f ms", us/1e3)
-}
+func milliseconds(us float64) string { return fmt.Sprintf("%.2f ms", us/1e3) }
