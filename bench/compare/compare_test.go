@@ -133,7 +133,7 @@ func TestUnlikeResultsAreRefusedByName(t *testing.T) {
 	}{
 		{"machine.cpus: 2 against 4", func(r *bench.Result) { r.Machine.CPUs = 4 }},
 		{"machine.model: this against that", func(r *bench.Result) { r.Machine.Model = "that" }},
-		{"machine.memory_bytes: 24 against 48", func(r *bench.Result) { r.Machine.Memory *= 2 }},
+		{"machine.memory: 24 GiB against 48 GiB", func(r *bench.Result) { r.Machine.Memory *= 2 }},
 		{"machine.file_system: not set against tmpfs", func(r *bench.Result) { r.Machine.FileSystem = "tmpfs" }},
 		{"config.connections: 256 against 64", func(r *bench.Result) { r.Config.Connections = 64 }},
 		{"config.batch: 0 against 1000", func(r *bench.Result) { r.Config.Batch = 1000 }},

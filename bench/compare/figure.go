@@ -28,7 +28,7 @@ var kinds = []kind{
 		func(r bench.Result) float64 { return r.Response.P99 },
 		func(s bench.Second) float64 { return s.P99 }},
 	{"response p99.9", "µs", false, func(r bench.Result) float64 { return r.Response.P999 }, nil},
-	{"server CPU", "µs/payment", false, perPayment(func(n bench.Node) float64 { return n.CPUPerPayment }), nil},
+	{"server CPU", "µs per payment", false, perPayment(func(n bench.Node) float64 { return n.CPUPerPayment }), nil},
 	{"server allocations", "per payment", false, perPayment(func(n bench.Node) float64 { return n.Allocations }), nil},
 }
 

@@ -11,7 +11,7 @@ import (
 
 // incidental lists what may differ between runs of the same measurement.
 var incidental = []string{
-	"config.target", "config.targets", "config.admins", "config.dir", // where
+	"config.targets", "config.admins", "config.dir", // where
 	"config.key_prefix", "config.seed", // chance
 	"config.slo", "config.verify", // what is asked of the result
 }
@@ -31,7 +31,7 @@ func (d Difference) String() string {
 // so that their figures do not compare. Addresses, directories, keys, seeds and
 // objectives may differ.
 func Differences(a, b bench.Result) []Difference {
-	before, after := settings(a), settings(b)
+	before, after := Settings(a), Settings(b)
 	var names []string
 	for name := range before {
 		names = append(names, name)
@@ -58,11 +58,12 @@ func orUnset(value string) string {
 	return value
 }
 
-// settings flattens what a result says about its machine and load, by the names
+// Settings flattens what a result says about its machine and load, by the names
 // of its JSON form: a field added there is compared without being named here.
-func settings(r bench.Result) map[string]string {
+func Settings(r bench.Result) map[string]string {
 	// Its size in GiB is enough: some bytes depend on the boot.
-	r.Machine.Memory = (r.Machine.Memory + 1<<29) >> 30
+	memory := fmt.Sprintf("%d GiB", (r.Machine.Memory+1<<29)>>30)
+	r.Machine.Memory = 0
 	text, err := json.Marshal(map[string]any{"machine": r.Machine, "config": r.Config, "loop": r.Loop})
 	if err != nil {
 		panic(err) // both were read from JSON
@@ -75,20 +76,25 @@ func settings(r bench.Result) map[string]string {
 	}
 	flat := make(map[string]string)
 	flatten("", tree, flat)
+	flat["machine.memory"] = memory
 	return flat
 }
 
 func flatten(name string, value any, into map[string]string) {
-	fields, ok := value.(map[string]any)
-	if !ok {
-		text, err := json.Marshal(value)
-		if err != nil {
-			panic(err)
+	switch v := value.(type) {
+	case map[string]any:
+		for field, one := range v {
+			flatten(strings.TrimPrefix(name+"."+field, "."), one, into)
 		}
-		into[name] = strings.Trim(string(text), `"`)
-		return
-	}
-	for field, v := range fields {
-		flatten(strings.TrimPrefix(name+"."+field, "."), v, into)
+	case []any:
+		var all []string
+		for _, one := range v {
+			all = append(all, fmt.Sprint(one))
+		}
+		into[name] = strings.Join(all, ", ")
+	case nil:
+		into[name] = ""
+	default:
+		into[name] = fmt.Sprint(v)
 	}
 }

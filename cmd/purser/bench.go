@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,14 +12,21 @@ import (
 	"github.com/spf13/cobra"
 
 	"purser/bench"
+	"purser/bench/compare"
+	"purser/bench/report"
 )
 
 // benchCommand is the load generator. It knows servers by HTTP alone.
 func benchCommand() *cobra.Command {
 	var f benchFlags
 	cmd := group(&cobra.Command{Use: "bench", Short: "Put load on servers, measure them and check their books"})
-	f.bind(cmd)
-	cmd.AddCommand(f.runCommand(), f.sweepCommand(), f.tableCommand(), f.ceilingCommand(), f.ratioCommand())
+	for _, measure := range []*cobra.Command{
+		f.runCommand(), f.sweepCommand(), f.tableCommand(), f.ceilingCommand(), f.ratioCommand(),
+	} {
+		f.bind(measure)
+		cmd.AddCommand(measure)
+	}
+	cmd.AddCommand(benchCompareCommand(), benchReportCommand())
 	return cmd
 }
 
@@ -58,7 +66,7 @@ WRONG.`,
 			if err != nil {
 				return err
 			}
-			return errors.Join(f.report(cmd.OutOrStdout(), r), verdict(r.Verdict))
+			return errors.Join(f.report(cmd.OutOrStdout(), r), f.draw(r), verdict(r.Verdict))
 		},
 	}
 	f.bindObjectives(cmd)
@@ -77,6 +85,16 @@ func verdict(v bench.Verdict) error {
 		return nil
 	}
 	return &exitError{code, errors.New(strings.ToLower(string(v.Outcome)) + ": " + strings.Join(v.Reasons, "; "))}
+}
+
+// draw writes the page that --html asks for.
+func (f *benchFlags) draw(r bench.Result) error {
+	if f.page == "" {
+		return nil
+	}
+	return writeFile(f.page, func(w io.Writer) error {
+		return report.Write(w, compare.Run{Name: cmp.Or(f.file, "bench run"), Result: r})
+	})
 }
 
 func (f *benchFlags) ceilingCommand() *cobra.Command {

@@ -16,12 +16,13 @@ type benchFlags struct {
 	bench.Config
 	printer
 	file  string
+	page  string
 	quiet bool
 }
 
 func (f *benchFlags) bind(cmd *cobra.Command) {
 	f.printer.bind(cmd)
-	flags := cmd.PersistentFlags()
+	flags := cmd.Flags()
 	flags.StringSliceVar(&f.Targets, "target", []string{"http://127.0.0.1:8080"}, "base URL of a node; several for a cluster")
 	flags.StringSliceVar(&f.Admins, "admin", nil, "base URL of a node's admin listener; several for a cluster (default: the port after each target's)")
 	flags.IntVar(&f.Connections, "connections", 256, "connections, each with one request in flight; without --rate a closed loop")
@@ -60,6 +61,7 @@ func (f *benchFlags) bindAudit(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&f.Verify, "verify", false, "check the books afterwards; exit code 4 if they are wrong")
 	flags.StringSliceVar(&f.Chaos, "chaos", nil, "what to do to the server meanwhile, for example transfer-leader@20s,snapshot@30s; implies --verify")
+	flags.StringVar(&f.page, "html", "", "write a page with plots to this file, too; bench report draws one later")
 }
 
 func (f *benchFlags) validate() error {

@@ -37,7 +37,8 @@ var allowed = map[string][]string{
 	"raftfsm":                    {"internal/ledger", "internal/nodetls", "internal/peer", "internal/planted", "internal/store", "shard", "wal"},
 	"bench":                      {},
 	"bench/compare":              {"bench"},
-	"cmd/purser":                 {"bench", "engine", "internal/ledger", "internal/nodetls", "raftfsm", "shard", "transport"},
+	"bench/report":               {"bench", "bench/compare"},
+	"cmd/purser":                 {"bench", "bench/compare", "bench/report", "engine", "internal/ledger", "internal/nodetls", "raftfsm", "shard", "transport"},
 }
 
 // alsoInTests lists what only the tests of a package may import besides.
