@@ -13,9 +13,9 @@ import (
 )
 
 var (
-	// ErrAppendHung says that an append to the log has not returned within the
-	// limit: the disk hangs.
-	ErrAppendHung = errors.New("append to the log hangs")
+	// ErrWriteHung says that an append to the log, or a write of the term or the
+	// vote, has not returned within the limit: the disk hangs.
+	ErrWriteHung = errors.New("a write to the log or of the vote hangs")
 
 	// ErrLogFailed says that an earlier write failed and the log takes no more.
 	ErrLogFailed = errors.New("log failed before")
@@ -23,7 +23,7 @@ var (
 
 // guardConfig configures a guardedLog. Fatal is required.
 type guardConfig struct {
-	// Limit is how long one append may take. Default 5 s. Notice comes up to a
+	// Limit is how long one write may take. Default 5 s. Notice comes up to a
 	// tenth of it later.
 	Limit time.Duration
 
@@ -37,7 +37,8 @@ type guardConfig struct {
 	tick <-chan time.Time
 }
 
-// guardedLog makes every failed or hanging write to the log fatal.
+// guardedLog makes every failed or hanging write to the log fatal, and with
+// guardedStable the writes of the term and the vote that hang.
 //
 // After an error of StoreLogs raft believes its last log index to be what it
 // was before, while the entries may be on disk; and a leader whose disk hangs
@@ -55,8 +56,8 @@ type guardedLog struct {
 	raft.LogStore
 	cfg guardConfig
 
-	// started is cfg.now() at the start of the append under way, 0 without one.
-	// Written by the appending goroutine, read by the watchdog.
+	// started is cfg.now() at the start of the write under way, 0 without one.
+	// Written by raft's main goroutine, read by the watchdog.
 	started atomic.Int64
 
 	failOnce sync.Once
@@ -134,19 +135,24 @@ func (g *guardedLog) Close() {
 	<-g.stopped
 }
 
-// append stamps the write's start for the watchdog; write does not escape, so
-// this costs two atomic stores and a look at the clock.
 func (g *guardedLog) append(write func() error) error {
 	if g.failed.Load() {
 		return ErrLogFailed
 	}
-	g.started.Store(int64(g.cfg.now()))
-	err := write()
-	g.started.Store(0)
+	err := g.watched(write)
 	if err != nil && !planted.Is(planted.FailedAppendSurvived) {
 		err = fmt.Errorf("append to log: %w", err)
 		g.fail(err)
 	}
+	return err
+}
+
+// watched stamps the write's start for the watchdog; write does not escape, so
+// this costs two atomic stores and a look at the clock.
+func (g *guardedLog) watched(write func() error) error {
+	g.started.Store(int64(g.cfg.now()))
+	err := write()
+	g.started.Store(0)
 	return err
 }
 
@@ -170,7 +176,7 @@ func (g *guardedLog) watch() {
 			continue
 		}
 		if took := g.cfg.now() - started; took > g.cfg.Limit && !planted.Is(planted.HungAppendTolerated) {
-			g.fail(fmt.Errorf("%w: %s so far, limit %s", ErrAppendHung, took, g.cfg.Limit))
+			g.fail(fmt.Errorf("%w: %s so far, limit %s", ErrWriteHung, took, g.cfg.Limit))
 		}
 	}
 }
@@ -181,4 +187,22 @@ func (g *guardedLog) fail(err error) {
 		g.failed.Store(true)
 		g.cfg.Fatal(err)
 	})
+}
+
+// guardedStable has the watchdog of a log look at the writes of the term and the
+// vote, too. raft makes both on its main goroutine, one at a time. A candidate whose
+// disk hangs would wait for ever, and the node be neither up nor down.
+type guardedStable struct {
+	raft.StableStore
+	guard *guardedLog
+}
+
+// Set stores val under key, durably.
+func (s guardedStable) Set(key, val []byte) error {
+	return s.guard.watched(func() error { return s.StableStore.Set(key, val) })
+}
+
+// SetUint64 stores val under key, durably.
+func (s guardedStable) SetUint64(key []byte, val uint64) error {
+	return s.guard.watched(func() error { return s.StableStore.SetUint64(key, val) })
 }

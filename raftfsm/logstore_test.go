@@ -103,32 +103,52 @@ func TestGuardedLogFailsOnceAndForAll(t *testing.T) {
 	}
 }
 
-func TestGuardedLogEndsAHangingAppend(t *testing.T) {
-	under := &faultyLog{entered: make(chan struct{}), block: make(chan struct{})}
-	g := newGuard(t, under)
-	returned := make(chan error, 1)
-	go func() { returned <- g.StoreLogs(nil) }()
-	<-under.entered
+// faultyStable is a stable store whose writes fail or block as those of a log.
+type faultyStable struct {
+	raft.StableStore
+	log *faultyLog
+}
 
-	g.clock.Add(int64(5 * time.Second))
-	g.look()
-	if len(g.fatal) != 0 {
-		t.Fatalf("fatal at the limit: %v", <-g.fatal)
-	}
-	g.clock.Add(1)
-	g.look()
-	if len(g.fatal) != 1 {
-		t.Fatalf("fatal was called %d times past the limit, want once", len(g.fatal))
-	}
-	if err := <-g.fatal; !errors.Is(err, ErrAppendHung) {
-		t.Errorf("fatal got %v, want ErrAppendHung", err)
-	}
-	if len(returned) != 0 {
-		t.Error("the hanging append was answered")
-	}
-	close(under.block)
-	if err := <-returned; err != nil {
-		t.Errorf("the append that landed late: %v, want its own answer", err)
+func (f faultyStable) Set([]byte, []byte) error       { return f.log.write() }
+func (f faultyStable) SetUint64([]byte, uint64) error { return f.log.write() }
+
+// TestGuardEndsAHangingWrite: also one of the term or the vote, which a candidate
+// makes before it ever appends.
+func TestGuardEndsAHangingWrite(t *testing.T) {
+	for name, write := range map[string]func(raft.LogStore, raft.StableStore) error{
+		"StoreLog":  func(l raft.LogStore, _ raft.StableStore) error { return l.StoreLog(&raft.Log{}) },
+		"StoreLogs": func(l raft.LogStore, _ raft.StableStore) error { return l.StoreLogs(nil) },
+		"Set":       func(_ raft.LogStore, s raft.StableStore) error { return s.Set(nil, nil) },
+		"SetUint64": func(_ raft.LogStore, s raft.StableStore) error { return s.SetUint64(nil, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			under := &faultyLog{entered: make(chan struct{}), block: make(chan struct{})}
+			g := newGuard(t, under)
+			returned := make(chan error, 1)
+			go func() { returned <- write(g, guardedStable{faultyStable{log: under}, g.guardedLog}) }()
+			<-under.entered
+
+			g.clock.Add(int64(5 * time.Second))
+			g.look()
+			if len(g.fatal) != 0 {
+				t.Fatalf("fatal at the limit: %v", <-g.fatal)
+			}
+			g.clock.Add(1)
+			g.look()
+			if len(g.fatal) != 1 {
+				t.Fatalf("fatal was called %d times past the limit, want once", len(g.fatal))
+			}
+			if err := <-g.fatal; !errors.Is(err, ErrWriteHung) {
+				t.Errorf("fatal got %v, want ErrWriteHung", err)
+			}
+			if len(returned) != 0 {
+				t.Error("the hanging write was answered")
+			}
+			close(under.block)
+			if err := <-returned; err != nil {
+				t.Errorf("the write that landed late: %v, want its own answer", err)
+			}
+		})
 	}
 }
 

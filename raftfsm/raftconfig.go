@@ -40,7 +40,7 @@ func (n *Node) startRaft() (err error) {
 	if err != nil {
 		return fmt.Errorf("read raft state: %w", err)
 	}
-	n.raft, err = raft.NewRaft(n.raftConfig(), n.fsm, n.guard, n.stable, n.snapshots, n.transport)
+	n.raft, err = raft.NewRaft(n.raftConfig(), n.fsm, n.guard, guardedStable{n.stable, n.guard}, n.snapshots, n.transport)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
