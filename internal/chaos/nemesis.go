@@ -121,7 +121,7 @@ func (n *nemesis) act(ctx context.Context, m *site.Machine, s Step) error {
 	case Replace:
 		return n.replace(ctx, m)
 	case Hang:
-		return n.hang(ctx, m)
+		return n.hang(ctx)
 	case Rolling:
 		return n.rolling(ctx)
 	case Transfer:
@@ -221,12 +221,32 @@ func (n *nemesis) replace(ctx context.Context, m *site.Machine) error {
 // storageExit is the exit code of a server whose storage failed.
 const storageExit = 5
 
-// hang freezes a disk until the process has ended itself for that. It can be seen
-// to be gone only after the thaw: a thread of it hangs in a write until then.
-func (n *nemesis) hang(ctx context.Context, m *site.Machine) error {
-	if err := m.Hang(); err != nil {
+// hang freezes the disk of the leader until its process has ended itself for that. It
+// waits for one that leads: a process that starts may take its time.
+func (n *nemesis) hang(ctx context.Context) error {
+	leader, err := n.leader(ctx)
+	if err != nil {
 		return err
 	}
+	if err := leader.Hang(); err != nil {
+		return err
+	}
+	return n.hung(ctx, leader)
+}
+
+// leader waits for a node that leads.
+func (n *nemesis) leader(ctx context.Context) (leader *site.Machine, err error) {
+	err = n.until(ctx, "a node leads", func(ctx context.Context) bool {
+		leader = n.site.Leader(ctx)
+		return leader != nil
+	})
+	return leader, err
+}
+
+// hung waits until the process whose disk hangs has ended itself, and starts it
+// again. It can be seen to be gone only after the thaw: a thread of it hangs in a
+// write until then.
+func (n *nemesis) hung(ctx context.Context, m *site.Machine) error {
 	err := n.until(ctx, m.ID()+" ends itself", func(context.Context) bool {
 		said, err := m.Said("storage failed")
 		return err == nil && said

@@ -55,19 +55,41 @@ func (f Figures) String() string {
 var serverFlags = []string{"--snapshot-bytes=65536", "--debug"}
 
 // Do runs a cluster and its clients, does to them what the plan of the seed says,
-// heals everything, and checks. The error joins all that is wrong, with the plan and
-// what the nodes said last.
-func (r Run) Do(ctx context.Context) (f Figures, err error) {
+// heals everything, and checks. The error joins all that is wrong, with what the
+// nodes said last and the plan.
+func (r Run) Do(ctx context.Context) (Figures, error) {
+	var plan Plan
+	f, err := r.with(ctx, func(ctx context.Context, on *stage) error {
+		plan = NewPlan(r.Seed, r.For, Abilities{Cut: on.site.CanCut(), Freeze: on.site.CanFreeze()})
+		return on.run(ctx, plan)
+	})
+	if err != nil {
+		err = fmt.Errorf("seed %d: %w\nplan:\n%s", r.Seed, err, plan)
+	}
+	return f, err
+}
+
+// stage is a cluster under load.
+type stage struct {
+	*nemesis
+	load  *clients.Load
+	stood *stalls
+}
+
+// script is what happens on a stage.
+type script func(context.Context, *stage) error
+
+// with is a run of a script.
+func (r Run) with(ctx context.Context, script script) (f Figures, err error) {
 	s, err := site.Open(ctx, site.Config{Binary: r.Binary, Flags: serverFlags, Keep: r.Keep, Plain: r.Plain})
 	if err != nil {
 		return f, err
 	}
 	f.Missing = s.Missing
 	n := newNemesis(s, r.Logf)
-	plan := NewPlan(r.Seed, r.For, Abilities{Cut: s.CanCut(), Freeze: s.CanFreeze()})
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("seed %d: %w\n%s", r.Seed, err, account(s, plan))
+			err = fmt.Errorf("%w\n%s", err, account(s))
 		}
 		err = errors.Join(err, s.Close())
 	}()
@@ -76,7 +98,7 @@ func (r Run) Do(ctx context.Context) (f Figures, err error) {
 	var stood stalls
 	go stood.watch(watching)
 	began := time.Now()
-	err = r.perform(ctx, n, plan, &f)
+	err = r.perform(ctx, &stage{nemesis: n, stood: &stood}, script, &f)
 	f.Done, f.Stall = n.done, stood.longest(began, time.Now())
 	for _, fault := range s.Faults() {
 		if !excused(fault, &stood) {
@@ -86,8 +108,9 @@ func (r Run) Do(ctx context.Context) (f Figures, err error) {
 	return f, err
 }
 
-// perform is a run on a site.
-func (r Run) perform(ctx context.Context, n *nemesis, plan Plan, f *Figures) error {
+// perform sets a stage, has the script happen on it, and checks.
+func (r Run) perform(ctx context.Context, on *stage, script script, f *Figures) (err error) {
+	n := on.nemesis
 	if err := n.begin(ctx); err != nil {
 		return err
 	}
@@ -96,21 +119,20 @@ func (r Run) perform(ctx context.Context, n *nemesis, plan Plan, f *Figures) err
 		cfg.APIs, cfg.Admins = append(cfg.APIs, m.API()), append(cfg.Admins, m.Admin())
 	}
 	before := n.term(ctx)
-	load, err := clients.Start(ctx, cfg)
-	if err != nil {
+	if on.load, err = clients.Start(ctx, cfg); err != nil {
 		return err
 	}
-	faults := []error{n.run(ctx, plan), n.recover(ctx, load)}
+	faults := []error{script(ctx, on), n.recover(ctx, on.load)}
 	r.Logf("healed")
 	stopping, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	faults = append(faults, load.Stop(stopping))
+	faults = append(faults, on.load.Stop(stopping))
 	r.Logf("stopped, every outcome is known")
 	f.Elections = n.term(ctx) - before
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	if f.Report, err = r.check(ctx, n, load); err != nil {
+	if f.Report, err = r.check(ctx, n, on.load); err != nil {
 		return err
 	}
 	f.Snapshots, err = n.installed()
@@ -142,9 +164,8 @@ func excused(fault error, stood *stalls) bool {
 }
 
 // account is what helps to understand a run that failed.
-func account(s *site.Site, plan Plan) string {
+func account(s *site.Site) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "plan:\n%s", plan)
 	for i, m := range s.Machines {
 		fmt.Fprintf(&b, "machine %d, last lines of its log:\n%s", i+1, m.Tail(60))
 	}

@@ -12,6 +12,7 @@ type Window struct {
 	Acknowledged int
 	Rate         float64 // per second
 	P50, P99     time.Duration
+	Gap          time.Duration // the longest time without one
 }
 
 // Window returns what was acknowledged from one time to another. A latency is
@@ -22,15 +23,21 @@ func (l *Load) Window(from, to time.Time, nodes ...int) Window {
 	after, until := int64(from.Sub(l.history.began)), int64(to.Sub(l.history.began))
 	var w Window
 	var latencies []int64
+	at := []int64{after, until}
 	l.history.each(0, func(o *operation) {
 		n := int(acknowledgements(o))
 		if n > 0 && o.ret >= after && o.ret < until && o.onlyAt(nodes) {
 			w.Acknowledged += n
 			latencies = append(latencies, o.ret-o.call)
+			at = append(at, o.ret)
 		}
 	})
 	if seconds := to.Sub(from).Seconds(); seconds > 0 {
 		w.Rate = float64(w.Acknowledged) / seconds
+	}
+	slices.Sort(at)
+	for i := range at[1:] {
+		w.Gap = max(w.Gap, time.Duration(at[i+1]-at[i]))
 	}
 	if len(latencies) > 0 {
 		slices.Sort(latencies)
