@@ -34,7 +34,8 @@ func Ceiling(ctx context.Context, cfg Config) (CeilingResult, error) {
 	if err != nil {
 		return c, err
 	}
-	sync, err := measureFdatasync(ctx, cfg.withDefaults().Dir)
+	cfg = cfg.withDefaults()
+	sync, err := measureFdatasync(ctx, cfg.Dir, cfg.Syncs)
 	if err != nil {
 		return c, err
 	}

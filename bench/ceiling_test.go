@@ -19,7 +19,7 @@ func TestCeiling(t *testing.T) {
 		{"in process", 1, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			cfg := Config{Connections: 3, Requests: 200, Batch: test.batch, Dir: t.TempDir(), InProcess: test.inProcess}
+			cfg := Config{Connections: 3, Requests: 200, Batch: test.batch, Dir: t.TempDir(), Syncs: 20, InProcess: test.inProcess}
 			c, err := Ceiling(t.Context(), cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -27,7 +27,7 @@ func TestCeiling(t *testing.T) {
 			if n := c.HTTP.Codes["201"]; n != uint64(200*test.batch) || len(c.HTTP.Codes) != 1 {
 				t.Errorf("codes: %v", c.HTTP.Codes)
 			}
-			if f := c.Fdatasync; f.Writes != syncRounds || f.P50 <= 0 || f.P99 < f.P50 || f.Max < f.P99 {
+			if f := c.Fdatasync; f.Writes != 20 || f.P50 <= 0 || f.P99 < f.P50 || f.Max < f.P99 {
 				t.Errorf("fdatasync: %+v", f)
 			}
 			if left, err := os.ReadDir(cfg.Dir); err != nil || len(left) != 0 {
@@ -54,7 +54,7 @@ func TestCeiling(t *testing.T) {
 }
 
 func TestCeilingBadDir(t *testing.T) {
-	_, err := Ceiling(t.Context(), Config{Connections: 1, Requests: 1, Dir: t.TempDir() + "/none"})
+	_, err := Ceiling(t.Context(), Config{Connections: 1, Requests: 1, Syncs: 20, Dir: t.TempDir() + "/none"})
 	if !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("error %v", err)
 	}
@@ -74,7 +74,7 @@ func TestEmptyReply(t *testing.T) {
 
 func TestRatio(t *testing.T) {
 	f := startFake(t)
-	cfg := Config{Targets: []string{f.target()}, Connections: 3, Requests: 60, Dir: t.TempDir(), InProcess: true}
+	cfg := Config{Targets: []string{f.target()}, Connections: 3, Requests: 60, Dir: t.TempDir(), Syncs: 20, InProcess: true}
 	r, err := Ratio(t.Context(), cfg, 3)
 	if err != nil {
 		t.Fatal(err)

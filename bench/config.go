@@ -111,6 +111,9 @@ type Config struct {
 	// Dir is where Ceiling writes the file for its fdatasync loop: a directory
 	// on the disk that the server uses. Default: the temporary directory.
 	Dir string `json:"dir"`
+	// Syncs is the number of writes of that loop. Default 2000, a few tenths of a
+	// second on a good disk.
+	Syncs int `json:"syncs"`
 	// InProcess serves the ceiling's empty handler from this process instead of
 	// a process of its own. It costs the comparison its fairness: a server does
 	// not share a Go runtime with its clients.
@@ -158,6 +161,7 @@ func (c Config) withDefaults() Config {
 	}
 	setDefault(&c.Patience, 10*time.Second)
 	setDefault(&c.Dir, os.TempDir())
+	setDefault(&c.Syncs, 2000)
 	return c
 }
 

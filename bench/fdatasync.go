@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	syncBlock  = 4 << 10
-	syncFile   = 16 << 20
-	syncRounds = 2000 // a few tenths of a second on a good disk
+	syncBlock = 4 << 10
+	syncFile  = 16 << 20
 )
 
 // Fdatasync is the distribution of the time of one write of 4 KiB into a file
@@ -28,10 +27,10 @@ func (f Fdatasync) String() string {
 	return fmt.Sprintf("p50 %.0f µs, p99 %.0f, max %.0f (%d writes of 4 KiB in %s)", f.P50, f.P99, f.Max, f.Writes, f.Dir)
 }
 
-// measureFdatasync writes and syncs blocks one after the other, in a file in
+// measureFdatasync writes and syncs so many blocks one after the other, in a file in
 // dir that it removes. The file has its size and its zeros beforehand, like a
 // preallocated log segment, so that only data is synced.
-func measureFdatasync(ctx context.Context, dir string) (f Fdatasync, err error) {
+func measureFdatasync(ctx context.Context, dir string, writes int) (f Fdatasync, err error) {
 	file, err := os.CreateTemp(dir, "fdatasync-*")
 	if err != nil {
 		return f, fmt.Errorf("fdatasync: %w", err)
@@ -50,7 +49,7 @@ func measureFdatasync(ctx context.Context, dir string) (f Fdatasync, err error) 
 		block[i] = byte(i)
 	}
 	t := newTimes()
-	for i := 0; i < syncRounds && ctx.Err() == nil; i++ {
+	for i := 0; i < writes && ctx.Err() == nil; i++ {
 		start := time.Now()
 		if _, err := file.WriteAt(block, int64(i)*syncBlock%syncFile); err != nil {
 			return f, fmt.Errorf("fdatasync: %w", err)

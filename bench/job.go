@@ -29,6 +29,7 @@ type job struct {
 	patience    int64
 	seed        uint64
 	verify      bool    // remember acknowledgements
+	insists     bool    // send a request again that is refused for the moment
 	series      *series // nil: not kept
 	blocking    bool    // drive with a goroutine per connection even where there is epoll
 }

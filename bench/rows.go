@@ -106,7 +106,8 @@ func (m *measuring) run(ctx context.Context, name string, change func(c *Config)
 
 // fdatasync measures the bare loop now, in microseconds.
 func (m *measuring) fdatasync(ctx context.Context) (p50 float64, err error) {
-	f, err := measureFdatasync(ctx, m.cfg.withDefaults().Dir)
+	cfg := m.cfg.withDefaults()
+	f, err := measureFdatasync(ctx, cfg.Dir, cfg.Syncs)
 	if err == nil && f.P50 == 0 {
 		err = errors.New("fdatasync: no time")
 	}

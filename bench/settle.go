@@ -16,8 +16,11 @@ func (w *worker) answered(i int, now int64) (action, error) {
 	if w.answers, err = c.reply.answers(w.answers[:0], len(c.request.items)); err != nil {
 		return stop, err
 	}
-	if c.reply.leavesOpen(c.doubted) {
+	unknown := c.reply.leavesOpen(c.doubted)
+	if unknown {
 		w.doubt(c)
+	}
+	if unknown || w.job.insists && (c.reply.status == statusUnavailable || c.reply.status == statusTooMany) {
 		w.countOpen(c, now)
 		c.rewind()
 		return w.pause(i, now), nil

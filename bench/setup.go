@@ -147,6 +147,7 @@ func (c Config) setupJob(requests, items int) (*job, error) {
 		items:       items,
 		requests:    requests,
 		patience:    int64(c.Patience),
+		insists:     true,
 	}, err
 }
 
@@ -168,11 +169,13 @@ func (j *job) complete(ctx context.Context, what string, statuses ...int) error 
 	for _, status := range statuses {
 		t.whole[status] = 0
 	}
-	t.whole[statusOutcomeUnknown] = 0 // sent again; unresolved ones are counted
+	for _, status := range []int{statusOutcomeUnknown, statusUnavailable, statusTooMany} {
+		t.whole[status] = 0 // sent again; unresolved ones are counted
+	}
 	var f faults
 	for status, n := range t.whole {
 		f.check(n == 0, "%s: status %d, %d times: %s", what, status, n, t.examples[status])
 	}
-	f.check(t.unresolved == 0, "%s: %d requests not answered", what, t.unresolved)
+	f.check(t.unresolved == 0, "%s: %d requests not answered: %v", what, t.unresolved, t.examples)
 	return errors.Join(f...)
 }

@@ -108,16 +108,18 @@ func TestSetupFails(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
-	t.Run("504 resolved", func(t *testing.T) {
-		f := startFake(t)
-		f.misbehave = func(_ string, nth int) fault {
-			if nth == 1 {
-				return outcome504
+	for name, passing := range map[string]fault{"504 resolved": outcome504, "503 passes": refuse503} {
+		t.Run(name, func(t *testing.T) {
+			f := startFake(t)
+			f.misbehave = func(_ string, nth int) fault {
+				if nth == 1 {
+					return passing
+				}
+				return none
 			}
-			return none
-		}
-		if err := Setup(t.Context(), Config{Targets: []string{f.target()}}); err != nil {
-			t.Error(err)
-		}
-	})
+			if err := Setup(t.Context(), Config{Targets: []string{f.target()}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

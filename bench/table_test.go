@@ -12,7 +12,7 @@ func TestTable(t *testing.T) {
 	f := startFake(t)
 	admin := startFakeAdmin(t, &fakeAdmin{sum: "0"})
 	cfg := Config{
-		Targets: []string{f.target()}, Admins: []string{admin}, Dir: t.TempDir(), InProcess: true, Connections: 2,
+		Targets: []string{f.target()}, Admins: []string{admin}, Dir: t.TempDir(), Syncs: 20, InProcess: true, Connections: 2,
 		Requests: 40, Version: "v1",
 	}
 	restarts, shown := 0, 0
@@ -57,7 +57,7 @@ func TestTable(t *testing.T) {
 
 func TestTableFails(t *testing.T) {
 	f := startFake(t)
-	cfg := Config{Targets: []string{f.target()}, Dir: t.TempDir(), InProcess: true, Connections: 2, Requests: 40}
+	cfg := Config{Targets: []string{f.target()}, Dir: t.TempDir(), Syncs: 20, InProcess: true, Connections: 2, Requests: 40}
 	if _, err := MeasureTable(t.Context(), cfg, Table{Rows: []string{"warm"}}); err == nil || !strings.Contains(err.Error(), `no row "warm"`) {
 		t.Errorf("error %v", err)
 	}

@@ -22,6 +22,7 @@ func (c Config) Validate() error {
 	f.check(c.Duration >= 0 && c.Warmup >= 0 && c.Patience > 0, "duration, warmup and patience must not be negative")
 	f.check(c.Requests >= 0, "requests %d: negative", c.Requests)
 	f.check(c.Requests == 0 || (c.Duration == 0 && c.Warmup == 0), "requests excludes duration and warmup")
+	f.check(c.Syncs >= 1, "syncs %d: less than 1", c.Syncs)
 	f.check(c.Batch >= 1 && c.Batch <= maxBatch, "batch %d: not 1 to %d", c.Batch, maxBatch)
 	f.check(c.Rate >= 0 && c.Rate <= 1e8, "rate %v: not 0 to 100 million", c.Rate)
 	f.check(c.Arrivals == arrivalsPoisson || c.Arrivals == arrivalsConstant, "arrivals %q: neither poisson nor constant", c.Arrivals)
