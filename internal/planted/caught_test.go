@@ -29,7 +29,7 @@ var caught = []catch{
 	{AckBeforeFsync, "wal", "TestCrashAtEveryCall", "log is [0, 0]"},
 	{LogTruncated, "wal", "TestTornInTheMiddle", "silently accepted"},
 	{FailedAppendSurvived, "raftfsm", "TestGuardedLogFailsOnceAndForAll", "the process would live on"},
-	{HungAppendTolerated, "raftfsm", "TestGuardedLogEndsAHangingAppend", "fatal was called 0 times past the limit"},
+	{HungAppendTolerated, "raftfsm", "TestGuardEndsAHangingWrite", "fatal was called 0 times past the limit"},
 	{VoteInTwoWrites, "raftfsm", "TestVoteSurvivesACrashBetweenTermAndCandidate", "vote of term 8 for node1, want 7, node1"},
 	{VoteInTwoWrites, "raftfsm", "TestVoteCutShortIsNotGivenToAnother", "a node with an empty log got the vote"},
 
