@@ -2,9 +2,12 @@ package raftfsm
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/raft"
+
+	"purser/internal/ledger"
 )
 
 // TestNewLeaderServesOnceItHasCaughtUp: a follower that has the entries, and has
@@ -90,4 +93,41 @@ func TestRaftNeverWaitsToTellWhoLeads(t *testing.T) {
 	c.eventually("the node serves", func() bool { return busy.Ready() == nil })
 	c.pay(t, busy, 1)
 	c.settled()
+}
+
+// answered is the future of an entry that raft has answered.
+type answered struct {
+	raft.ApplyFuture
+	err      error
+	response any
+}
+
+func (a answered) Error() error  { return a.err }
+func (a answered) Response() any { return a.response }
+
+// TestOnlyWhatWasNeverWrittenIsRefused: of raft's errors three mean that the entry
+// is in no log. All others leave it open (hashicorp/raft#561).
+func TestOnlyWhatWasNeverWrittenIsRefused(t *testing.T) {
+	applied := &ledger.Applied{Index: 7}
+	for _, test := range []struct {
+		future answered
+		want   error
+	}{
+		{answered{response: applied}, nil},
+		{answered{err: raft.ErrNotLeader}, ledger.ErrNoLeader},
+		{answered{err: raft.ErrLeadershipTransferInProgress}, ledger.ErrNoLeader},
+		{answered{err: raft.ErrEnqueueTimeout}, ledger.ErrOverloaded},
+		{answered{err: raft.ErrLeadershipLost}, ledger.ErrOutcomeUnknown},
+		{answered{err: raft.ErrRaftShutdown}, ledger.ErrOutcomeUnknown},
+		{answered{err: raft.ErrAbortedByRestore}, ledger.ErrOutcomeUnknown},
+		{answered{err: errDisk}, ledger.ErrOutcomeUnknown},
+		{answered{err: ErrLogFailed}, ledger.ErrOutcomeUnknown},
+		{answered{}, ledger.ErrOutcomeUnknown}, // skipped: the state had it already
+	} {
+		p := Proposal{future: test.future, awaited: new(atomic.Int64)}
+		got, err := p.Wait()
+		if err != test.want || (err == nil) != (got == applied) {
+			t.Errorf("%+v: %v, %v; want %v", test.future, got, err, test.want)
+		}
+	}
 }

@@ -37,9 +37,15 @@ var listenAnywhere = []string{"--api-listen=127.0.0.1:0", "--admin-listen=127.0.
 // launch starts purser with args, and ends it with the test at the latest.
 func launch(tb testing.TB, args ...string) *process {
 	tb.Helper()
+	return launchWith(tb, nil, args...)
+}
+
+// launchWith is launch with further variables in the environment.
+func launchWith(tb testing.TB, env []string, args ...string) *process {
+	tb.Helper()
 	p := &process{tb: tb, listening: make(chan struct{}), exited: make(chan struct{})}
 	p.cmd = exec.Command(os.Args[0], args...)
-	p.cmd.Env = append(os.Environ(), childVariable+"=1")
+	p.cmd.Env = append(append(os.Environ(), childVariable+"=1"), env...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		tb.Fatal(err)

@@ -17,6 +17,9 @@ const childVariable = "PURSER_TEST_CHILD"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" || bench.IsChild() {
+		if control := os.Getenv(diskVariable); control != "" {
+			spoilDisk(control)
+		}
 		main()
 		os.Exit(0)
 	}
