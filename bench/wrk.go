@@ -1,9 +1,13 @@
 package bench
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -81,7 +85,7 @@ func wrkRound(ctx context.Context, cfg Config, binary string) (rate float64, err
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, c.stop()) }()
-	script, err := writeScript(cfg, c.address)
+	script, err := writeScript(cfg)
 	if err != nil {
 		return 0, err
 	}
@@ -122,28 +126,42 @@ func wrkRate(report string) (float64, error) {
 }
 
 // writeScript writes a program for wrk that sends a payment of cfg, always the
-// same: Lua that runs once per thread, not per request.
-func writeScript(cfg Config, address string) (path string, err error) {
+// same. It sets what wrk makes its request of, once; a function per request would
+// be a cost that this package's generator does not have.
+func writeScript(cfg Config) (path string, err error) {
 	j, err := cfg.paymentJob()
 	if err != nil {
 		return "", err
 	}
-	j.payments.host = address
-	r := j.payments.request(pay, 0)
+	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(j.payments.request(pay, 0).buf)))
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "wrk.method = %s\nwrk.path = %s\nwrk.body = %s\n", luaString(r.Method), luaString(r.URL.Path), luaString(string(body)))
+	for name := range r.Header {
+		if name != "Content-Length" { // wrk's own
+			fmt.Fprintf(&b, "wrk.headers[%s] = %s\n", luaString(name), luaString(r.Header.Get(name)))
+		}
+	}
 	f, err := os.CreateTemp("", "wrk-*.lua")
 	if err != nil {
 		return "", err
 	}
-	_, err = fmt.Fprintf(f, "local r = %s\nfunction request() return r end\n", luaString(r.buf))
+	_, err = f.WriteString(b.String())
 	return f.Name(), errors.Join(err, f.Close())
 }
 
 // luaString quotes text for Lua.
-func luaString(text []byte) string {
+func luaString(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
-	for _, c := range text {
-		fmt.Fprintf(&b, `\%03d`, c)
+	for i := range len(text) {
+		fmt.Fprintf(&b, `\%03d`, text[i])
 	}
 	b.WriteByte('"')
 	return b.String()
