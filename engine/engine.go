@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"purser/internal/ledger"
-	"purser/internal/planted"
 )
 
 // Engine batches commands into log entries. All methods are safe for concurrent
@@ -123,9 +122,6 @@ func (e *Engine) ExecuteAll(cmds []ledger.Command) ([]ledger.Result, uint64, err
 func (e *Engine) Barrier() (uint64, error) {
 	if err := e.ready(); err != nil {
 		return 0, err
-	}
-	if planted.Is(planted.ReadWithoutBarrier) {
-		return 0, nil
 	}
 	b, _, err := e.join(0, nil)
 	if err != nil {

@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"internal/planted":           {},
 	"wal":                        {"internal/planted"},
 	"shard":                      {"internal/ledger", "internal/planted"},
-	"engine":                     {"internal/ledger", "internal/planted"},
+	"engine":                     {"internal/ledger"},
 	"transport":                  {"internal/ledger", "internal/planted"},
 	"raftfsm":                    {"internal/ledger", "internal/nodetls", "internal/peer", "internal/planted", "internal/store", "shard", "wal"},
 	"bench":                      {},

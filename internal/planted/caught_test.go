@@ -63,7 +63,7 @@ var caught = []catch{
 	{NodeNotPinned, "internal/nodetls", "TestDialRefusesAnotherNode", "want ErrWrongNode"},
 	{NodeNotPinned, "internal/peer", "TestRaftDialPinsTheNode", "want ErrWrongNode"},
 
-	{ReadWithoutBarrier, "engine", "TestBarrierIsNotAnsweredByAnEarlierEntry", "0 entries proposed, want 1"},
+	{ReadWithoutBarrier, "transport", "TestPurserIndex", "0 barriers, want 1"},
 	{RetryWithNewKey, "transport", "TestSecondTry", "the tries differ"},
 	{SentTakenForUnsent, "transport", "TestLeaderLost", "code no_leader, want 504 outcome_unknown"},
 }
