@@ -191,8 +191,8 @@ func side(runs []Run) Side {
 	return s
 }
 
-// together is the outcome of all figures: what is better and what is worse do
-// not make up for each other.
+// together is the outcome of all figures that have one: what is better and what
+// is worse do not make up for each other.
 func together(figures []Figure) Outcome {
 	count := map[Outcome]int{}
 	for _, f := range figures {
@@ -205,8 +205,8 @@ func together(figures []Figure) Outcome {
 		return Better
 	case count[Worse] > 0:
 		return Worse
-	case count[Undecided] > 0:
-		return Undecided
+	case count[Same] > 0:
+		return Same
 	}
-	return Same
+	return Undecided
 }

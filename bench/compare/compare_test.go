@@ -120,6 +120,9 @@ func TestSecondsStandInForRuns(t *testing.T) {
 	if c.Outcome != Better || f.Values != [2]int{10, 10} || f.Low < 0.09 || f.High > 0.11 {
 		t.Fatalf("%s: %+v", c.Outcome, f)
 	}
+	if s := c.Statement(); !strings.HasPrefix(s, "In these runs after is better: throughput +10") {
+		t.Errorf("statement %q", s)
+	}
 	// No second has a p99: there is one value on each side.
 	if f := c.named(t, "response p99"); f.Outcome != Undecided || f.Bounded {
 		t.Fatalf("%+v", f)

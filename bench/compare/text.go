@@ -10,11 +10,15 @@ import (
 
 // Statement says the outcome in a sentence.
 func (c Comparison) Statement() string {
+	after := "After is"
+	if c.Basis == "seconds" {
+		after = "In these runs after is"
+	}
 	switch c.Outcome {
 	case Better, Worse:
-		return fmt.Sprintf("After is %s: %s.", strings.ToLower(string(c.Outcome)), c.list(c.Outcome))
+		return fmt.Sprintf("%s %s: %s.", after, strings.ToLower(string(c.Outcome)), c.list(c.Outcome))
 	case Mixed:
-		return fmt.Sprintf("After is better in some, worse in some: better: %s; worse: %s.", c.list(Better), c.list(Worse))
+		return fmt.Sprintf("%s better in some, worse in some: better: %s; worse: %s.", after, c.list(Better), c.list(Worse))
 	case Undecided:
 		return "Too few values to tell a difference from chance: compare several runs on each side."
 	}
@@ -36,8 +40,8 @@ func (c Comparison) Caveat() string {
 	if c.Basis == "runs" {
 		return ""
 	}
-	return fmt.Sprintf("Runs: %d before, %d after. That is too few for intervals of runs: where there are some, they are of the seconds within the runs, "+
-		"and know nothing of what differs from run to run. Four runs on each side are enough.", len(c.Before.Runs), len(c.After.Runs))
+	return fmt.Sprintf("Too few runs (%d before, %d after) to know what differs from one to the next: intervals are of the seconds within these. "+
+		"Whether a difference is there again, four runs on each side tell.", len(c.Before.Runs), len(c.After.Runs))
 }
 
 // JSON writes c as indented JSON.

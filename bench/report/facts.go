@@ -59,13 +59,17 @@ func operations(r bench.Result) table {
 }
 
 func answers(r bench.Result) table {
-	t := table{Caption: "Answers", Head: []string{"status", "payments", "share", "for example"}}
-	var all uint64
+	t := table{Caption: "Answers", Head: []string{"status", "payments", "share"}}
+	if len(r.Examples) > 0 {
+		t.Head = append(t.Head, "for example")
+	}
+	var sum uint64
 	for _, n := range r.Codes {
-		all += n
+		sum += n
 	}
 	for _, status := range slices.Sorted(maps.Keys(r.Codes)) {
-		t.row(status, count(r.Codes[status]), percent(r.Codes[status], all), r.Examples[status])
+		row := []string{status, count(r.Codes[status]), percent(r.Codes[status], sum), r.Examples[status]}
+		t.Rows = append(t.Rows, row[:len(t.Head)])
 	}
 	return t
 }

@@ -33,6 +33,9 @@ second. The page needs no network and no other file.`,
 			if err != nil {
 				return err
 			}
+			for i := range runs {
+				runs[i].Name = filepath.Base(runs[i].Name)
+			}
 			write := func(w io.Writer) error { return report.Write(w, runs[0]) }
 			if len(runs) == 2 {
 				write = func(w io.Writer) error { return report.WriteTwo(w, runs[0], runs[1]) }
