@@ -94,9 +94,9 @@ type Config struct {
 	// seed like any other.
 	Seed uint64 `json:"seed"`
 	// Patience is how long a request is pursued, by waiting, reconnecting and
-	// sending it again, before its outcome is given up as unresolved and its
-	// connection as lost. In an open loop a request that found no free
-	// connection for so long is skipped. Default 10s.
+	// sending it again, before its outcome is given up as unresolved and, in a
+	// closed loop, its connection as lost. In an open loop a request that found
+	// no free connection for so long is skipped. Default 10s.
 	Patience time.Duration `json:"patience_ns"`
 
 	// SLO has the objectives, for example "p99<10ms"; see ParseSLO.

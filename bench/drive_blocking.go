@@ -176,23 +176,33 @@ func (r *crew) transfer(c *conn, socket net.Conn, buf []byte) (complete bool, er
 }
 
 // reconnect returns a new socket for connection i and what it does next, or nil
-// after giving up.
+// when there is none, and, in an open loop, nothing more to send.
 func (r *crew) reconnect(ctx context.Context, i int, cut bool) (net.Conn, action) {
 	c := r.conns[i]
-	r.mu.Lock()
-	until := r.now() + r.job.patience
-	if c.inFlight {
-		until = c.started + r.job.patience
+	for {
+		r.mu.Lock()
+		until := r.now() + r.job.patience
+		if c.inFlight {
+			until = c.started + r.job.patience
+		}
+		r.mu.Unlock()
+		socket, err := r.redialUntil(ctx, c, cut, until)
+		r.mu.Lock()
+		if err == nil {
+			defer r.mu.Unlock()
+			return socket, r.back(i)
+		}
+		r.giveUp(c)
+		ended := !r.job.open() || r.over() || ctx.Err() != nil
+		r.mu.Unlock()
+		if ended {
+			return nil, stop
+		}
 	}
-	r.mu.Unlock()
+}
+
+func (r *crew) redialUntil(ctx context.Context, c *conn, cut bool, until int64) (net.Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, r.start.Add(time.Duration(until)))
 	defer cancel()
-	socket, err := r.job.redial(ctx, c, cut)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil {
-		r.giveUp(c)
-		return nil, stop
-	}
-	return socket, r.back(i)
+	return r.job.redial(ctx, c, cut)
 }

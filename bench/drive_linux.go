@@ -164,7 +164,7 @@ func (l *loop) run(ctx context.Context) error {
 		}
 		if now := l.now(); now-checked >= int64(tick) {
 			checked = now
-			l.expire(now)
+			l.expire(ctx, now)
 		}
 	}
 	for _, c := range l.conns {
@@ -294,8 +294,10 @@ func (l *loop) reconnect(ctx context.Context, i int) {
 // dial starts to replace the socket of connection i, which was cut or closed in
 // order, as long as there is patience. The outcome comes to adopt.
 func (l *loop) dial(ctx context.Context, i int, cut bool) {
-	syscall.Close(l.fds[i])
-	l.fds[i] = -1
+	if l.fds[i] >= 0 {
+		syscall.Close(l.fds[i])
+		l.fds[i] = -1
+	}
 	c := l.conns[i]
 	c.away = true
 	left := time.Duration(l.job.patience)
@@ -323,8 +325,7 @@ func (l *loop) adopt(ctx context.Context) error {
 		select {
 		case r := <-l.redials:
 			if r.err != nil {
-				l.giveUp(l.conns[r.index])
-				l.end(r.index)
+				l.lose(ctx, r.index)
 				continue
 			}
 			l.fds[r.index] = r.fd
@@ -338,14 +339,24 @@ func (l *loop) adopt(ctx context.Context) error {
 	}
 }
 
-// expire ends the connections whose request has been pursued long enough. One
-// that is being dialled ends by its redial.
-func (l *loop) expire(now int64) {
+// expire gives up the requests that have been pursued long enough. One whose
+// connection is being dialled ends by its redial.
+func (l *loop) expire(ctx context.Context, now int64) {
 	for i, c := range l.conns {
 		if l.fds[i] >= 0 && l.overdue(c, now) {
-			l.giveUp(c)
-			l.end(i)
+			l.lose(ctx, i)
 		}
+	}
+}
+
+// lose gives up the request of connection i. In a closed loop that is the end of
+// the connection; an open one goes on, whatever becomes of its requests.
+func (l *loop) lose(ctx context.Context, i int) {
+	l.giveUp(l.conns[i])
+	if l.job.open() && !l.over() && ctx.Err() == nil {
+		l.dial(ctx, i, true)
+	} else {
+		l.end(i)
 	}
 }
 

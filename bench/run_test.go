@@ -327,6 +327,35 @@ func TestRunOverdue(t *testing.T) {
 	})
 }
 
+// TestOpenLoopGoesOn has every connection of an open loop lost: the load goes on,
+// on new ones. It ends as soon as that shows, which the schedule leaves 60 s for.
+func TestOpenLoopGoesOn(t *testing.T) {
+	eachDriver(t, func(t *testing.T, run runner) {
+		f := startFake(t)
+		f.misbehave = func(string, int) fault {
+			if len(f.seen) <= 2 {
+				return silent
+			}
+			return none
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		f.executed = func(operation) {
+			if len(f.payments) > 2 {
+				cancel()
+			}
+		}
+		r, err := run(ctx, Config{
+			Targets: []string{f.target()}, Connections: 2, Rate: 100, Requests: 6000, Patience: 50 * time.Millisecond,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ctx.Err() == nil {
+			t.Errorf("%d skipped, unknown %+v", r.Skipped, r.Unknown)
+		}
+	})
+}
+
 func TestRunMalformedReply(t *testing.T) {
 	eachDriver(t, func(t *testing.T, run runner) {
 		for bad, want := range map[fault]string{garbage: "malformed reply: status line", missingResult: "1 results for 2 payments"} {

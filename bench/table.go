@@ -58,7 +58,7 @@ type RowResult struct {
 	Met    bool      `json:"met"`
 	// Figures are what the rounds were made of, and what explains them.
 	Figures []Figure `json:"figures"`
-	// Error says why the row has fewer rounds than wanted, or none.
+	// Error says why the row has fewer rounds than wanted, or none: the last one's.
 	Error string `json:"error,omitempty"`
 }
 
@@ -72,8 +72,8 @@ type Figure struct {
 // MeasureTable measures the rows of t on the server of cfg, round by round: the
 // rows of a round one after the other, each with the ceilings that it is
 // compared with. Of cfg it takes what does not make the load: targets, times,
-// the directory on the server's disk. A row that fails says so and has the
-// rounds that it came to; the error is that of ctx, or of the accounts.
+// the directory on the server's disk. A row says why a round of it failed, and
+// has the others; the error is that of ctx, or of the accounts.
 func MeasureTable(ctx context.Context, cfg Config, t Table) (TableResult, error) {
 	if err := t.Validate(); err != nil {
 		return TableResult{}, err
@@ -98,7 +98,7 @@ func MeasureTable(ctx context.Context, cfg Config, t Table) (TableResult, error)
 	}
 	for round := range t.Rounds {
 		for i, row := range list {
-			if row.once && round < t.Rounds-1 || r.Rows[i].Error != "" {
+			if row.once && round < t.Rounds-1 {
 				continue
 			}
 			if err := t.round(ctx, cfg, row, &r.Rows[i], round); err != nil {
@@ -184,7 +184,7 @@ func (r *RowResult) figure() string {
 		text += " (missed)"
 	}
 	if r.Error != "" {
-		text += "; then failed: " + r.Error
+		text += "; a round failed: " + r.Error
 	}
 	return text
 }
