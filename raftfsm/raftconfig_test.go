@@ -26,7 +26,6 @@ func TestRaftSettings(t *testing.T) {
 		"the state is opened, not restored, at the start": cfg.NoSnapshotRestoreOnStart,
 		"a removed node can still be read":                !cfg.ShutdownOnRemove,
 		"raft waits for nobody to hear who leads":         cfg.NotifyCh == n.notify && cap(n.notify) > 0,
-		"few requests wait in a follower":                 TransportConfig{}.withDefaults().MaxRPCsInFlight <= 2,
 	} {
 		if !ok {
 			t.Errorf("not so: %s", what)
@@ -34,16 +33,17 @@ func TestRaftSettings(t *testing.T) {
 	}
 }
 
-// TestPipelineIsAsLongAsConfigured: raft's transport does what MaxRPCsInFlight says.
-func TestPipelineIsAsLongAsConfigured(t *testing.T) {
-	tr, err := NewTransport(TransportConfig{Stream: newPort(t).Raft(), MaxRPCsInFlight: 1})
+// TestNoPipelines: raft asks for one at the start of every replication, and goes on
+// without.
+func TestNoPipelines(t *testing.T) {
+	tr, err := NewTransport(TransportConfig{Stream: newPort(t).Raft()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tr.Close() })
 	to := newLoopback(t).LocalAddr()
 	if _, err := tr.AppendEntriesPipeline("to", to); !errors.Is(err, raft.ErrPipelineReplicationNotSupported) {
-		t.Errorf("one request at a time, and a pipeline: %v", err)
+		t.Errorf("there is a pipeline: %v", err)
 	}
 }
 

@@ -20,11 +20,6 @@ type TransportConfig struct {
 	// MaxPool is how many idle connections are kept per peer. Default 3.
 	MaxPool int
 
-	// MaxRPCsInFlight bounds the AppendEntries pipeline to a peer. Default 2: one
-	// being answered while the next is sent. More queues in the follower, costs
-	// latency, and can starve it (hashicorp/raft#612). 1 turns pipelining off.
-	MaxRPCsInFlight int
-
 	// Timeout bounds the dial and the I/O of one RPC. Default 10 s: an
 	// AppendEntries waits for the follower's fsync. A snapshot may take Timeout
 	// for each 256 KiB, at least once Timeout.
@@ -38,9 +33,6 @@ type TransportConfig struct {
 func (c TransportConfig) withDefaults() TransportConfig {
 	if c.MaxPool == 0 {
 		c.MaxPool = 3
-	}
-	if c.MaxRPCsInFlight == 0 {
-		c.MaxRPCsInFlight = 2
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Second
@@ -61,16 +53,14 @@ func (c TransportConfig) Validate() error {
 	if c.MaxPool < 0 {
 		errs = append(errs, fmt.Errorf("transport: pool of %d connections", c.MaxPool))
 	}
-	if c.MaxRPCsInFlight < 0 {
-		errs = append(errs, fmt.Errorf("transport: %d requests in flight", c.MaxRPCsInFlight))
-	}
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("transport: timeout of %s", c.Timeout))
 	}
 	return errors.Join(errs...)
 }
 
-// Transport is raft's network transport without its heartbeat fast path.
+// Transport is raft's network transport without its heartbeat fast path and
+// without pipelines.
 //
 // The fast path handles a heartbeat on the connection's goroutine, where it
 // changes raft's term and state behind the main goroutine's back; a leader
@@ -79,6 +69,14 @@ func (c TransportConfig) Validate() error {
 // other request. The price: it waits while the follower syncs its log or
 // installs a snapshot, so raft's HeartbeatTimeout must be several times the
 // worst fsync.
+//
+// A pipeline to a follower that answers with a newer term is given up by the
+// goroutine that reads it, while the one that writes to it waits for room, for
+// ever: the leadership that it belongs to never ends, nor does a shutdown
+// (hashicorp/raft#612; seen when a leader with requests under way was deposed
+// and then stopped). As the engine has one entry in flight, a pipeline would have
+// nothing to carry but what a follower missed, which goes in requests of many
+// entries.
 type Transport struct {
 	*raft.NetworkTransport
 }
@@ -102,7 +100,7 @@ func NewTransport(cfg TransportConfig) (*Transport, error) {
 	return &Transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:          cfg.Stream,
 		MaxPool:         cfg.MaxPool,
-		MaxRPCsInFlight: cfg.MaxRPCsInFlight,
+		MaxRPCsInFlight: 1,
 		Timeout:         cfg.Timeout,
 		Logger:          cfg.Logger,
 		// On the wire between nodes; every release must keep it as it is.
