@@ -51,6 +51,9 @@ func (m *machine) execute(index, term uint64, data []byte) (*ledger.Applied, err
 	if err := s.commands(&entry); err != nil {
 		return nil, err
 	}
+	m.mu.Lock()
+	m.begun = beginning{next.Index, next.Stamp}
+	m.mu.Unlock()
 	m.group.Execute(s.slots)
 	if err := m.record(&s, &next); err != nil {
 		return nil, err

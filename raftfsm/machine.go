@@ -30,9 +30,10 @@ type machine struct {
 	applying sync.Mutex
 
 	// mu guards the fields below against readers; only the applying goroutine
-	// writes them, once per entry.
+	// writes them: begun before it executes an entry, the others after.
 	mu       sync.RWMutex
 	pos      position
+	begun    beginning
 	worlds   map[ledger.Currency]world
 	recent   *recentDigests
 	advanced chan struct{} // closed with the next entry; nil while nobody waits
@@ -62,6 +63,13 @@ type position struct {
 	// earlier. It can be that of a hold which is closed, or in a replay still to
 	// come; then the sweep looks in vain and no outcome changes.
 	NextDue ledger.Micros `json:"next_due"`
+}
+
+// beginning is an entry that is executed, or was the last to be. Each has a stamp of
+// its own.
+type beginning struct {
+	index uint64
+	stamp ledger.Micros
 }
 
 // world is the account of everything outside in one currency, and the journal's
@@ -165,6 +173,13 @@ func (m *machine) position() position {
 	return m.pos
 }
 
+// lastBegun returns the entry under way, or the last one. Any goroutine may call it.
+func (m *machine) lastBegun() beginning {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.begun
+}
+
 // boundary is position, but waits for the entry under way: an entry forgets keys
 // before it publishes its position. Any goroutine may call it.
 func (m *machine) boundary() position {
@@ -173,12 +188,12 @@ func (m *machine) boundary() position {
 	return m.pos
 }
 
-// world returns the account of the outside of currency c. Any goroutine may
-// call it.
-func (m *machine) world(c ledger.Currency) world {
+// world returns the account of the outside of currency c, and the index that it
+// reflects. Any goroutine may call it.
+func (m *machine) world(c ledger.Currency) (w world, index uint64) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.worlds[c]
+	return m.worlds[c], m.pos.Index
 }
 
 // currencies lists the currencies that ever moved, in order.

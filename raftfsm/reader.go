@@ -25,23 +25,40 @@ func (f *FSM) Applied() (index uint64) {
 // always exist: theirs has Outside set.
 func (f *FSM) Account(id []byte) (view ledger.AccountView, ok bool, err error) {
 	err = f.read(func(m *machine) error {
-		view, ok = m.account(id)
+		var exact bool
+		if view, ok, exact = m.account(id); !exact {
+			m.applying.Lock()
+			defer m.applying.Unlock()
+			view, ok, _ = m.account(id)
+		}
 		return nil
 	})
 	return view, ok, err
 }
 
-func (m *machine) account(id []byte) (ledger.AccountView, bool) {
-	c, ok := ledger.WorldCurrency(id)
-	if !ok {
-		return m.group.Read(id)
+// account looks at an account. Shards execute an entry before its position is
+// published, so the account may be ahead of that: then the view has the Index of
+// the entry under way, if that is what has changed it. It is exact otherwise only
+// at a boundary.
+func (m *machine) account(id []byte) (view ledger.AccountView, ok, exact bool) {
+	if c, outside := ledger.WorldCurrency(id); outside {
+		w, index := m.world(c)
+		return ledger.AccountView{
+			Account: ledger.Account{Currency: c, Status: ledger.Active, Unlimited: true, LastSeq: w.Last, Postings: w.Postings},
+			ID:      append([]byte(nil), id...),
+			Outside: &w.Posted,
+			Index:   index,
+		}, true, true
 	}
-	w := m.world(c)
-	return ledger.AccountView{
-		Account: ledger.Account{Currency: c, Status: ledger.Active, Unlimited: true, LastSeq: w.Last, Postings: w.Postings},
-		ID:      append([]byte(nil), id...),
-		Outside: &w.Posted,
-	}, true
+	at := m.position()
+	view, ok = m.group.Read(id)
+	view.Index = at.Index
+	if view.UpdatedAt <= at.Stamp {
+		return view, ok, true
+	}
+	begun := m.lastBegun()
+	view.Index = begun.index
+	return view, ok, view.UpdatedAt == begun.stamp
 }
 
 // Accounts lists up to limit accounts, by id, whose ids start with prefix and
@@ -59,7 +76,8 @@ func (f *FSM) Accounts(prefix, after []byte, limit int) (page ledger.AccountsPag
 func (m *machine) accounts(prefix, after []byte, limit int) (page ledger.AccountsPage, err error) {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	ids, more, err := m.store.AccountIDs(prefix, after, limit, m.position().Seq+1)
+	at := m.position()
+	ids, more, err := m.store.AccountIDs(prefix, after, limit, at.Seq+1)
 	if err != nil {
 		return page, err
 	}
@@ -69,7 +87,7 @@ func (m *machine) accounts(prefix, after []byte, limit int) (page ledger.Account
 			page.Accounts = append(page.Accounts, view)
 		}
 	}
-	page.More = more
+	page.More, page.Index = more, at.Index
 	return page, nil
 }
 
@@ -85,10 +103,8 @@ func (f *FSM) Entries(id []byte, ascending bool, from uint64, limit int) (page l
 }
 
 func (m *machine) entries(id []byte, ascending bool, from uint64, limit int) (page ledger.EntriesPage, ok bool, err error) {
-	// An account runs ahead of the journal while an entry is being recorded: only
-	// at a boundary does the journal have the newest posting.
-	m.applying.Lock()
-	view, ok := m.account(id)
+	m.applying.Lock() // only at a boundary does the journal have the newest posting
+	view, ok, _ := m.account(id)
 	m.applying.Unlock()
 	if !ok {
 		return page, false, nil
@@ -98,6 +114,7 @@ func (m *machine) entries(id []byte, ascending bool, from uint64, limit int) (pa
 		history = store.History{World: view.Currency}
 	}
 	page, err = m.store.Entries(history, view.LastSeq, view.Postings, ascending, from, limit)
+	page.Index = view.Index
 	return page, err == nil, err
 }
 
@@ -105,7 +122,9 @@ func (m *machine) entries(id []byte, ascending bool, from uint64, limit int) (pa
 // false if there is none.
 func (f *FSM) Payment(seq uint64) (view ledger.PaymentView, ok bool, err error) {
 	err = f.read(func(m *machine) error {
-		view, ok, err = m.store.Payment(seq, m.position().Seq+1)
+		at := m.position()
+		view, ok, err = m.store.Payment(seq, at.Seq+1)
+		view.Index = at.Index
 		return err
 	})
 	return view, ok, err
@@ -136,7 +155,7 @@ func (m *machine) key(key []byte) (ledger.KeyView, bool, error) {
 			return ledger.KeyView{}, false, err
 		}
 		if live {
-			return ledger.KeyView{Record: rec, ExpiresAt: rec.Time + m.retention}, true, nil
+			return ledger.KeyView{Record: rec, ExpiresAt: rec.Time + m.retention, Index: at.Index}, true, nil
 		}
 	}
 	return ledger.KeyView{}, false, nil

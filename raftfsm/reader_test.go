@@ -69,3 +69,48 @@ func TestListingIsOfOneIndex(t *testing.T) {
 	}
 	<-done
 }
+
+// TestReadsSayWhatTheyReflect reads an account to which each entry pays 1: what is
+// shown must be that of the index that is named, neither less nor more.
+func TestReadsSayWhatTheyReflect(t *testing.T) {
+	const entries = 3000
+	n := openTestNode(t, vfs.NewMem(), 2)
+	defer n.close()
+	alice, outside := []byte("alice"), []byte("world:USD")
+	n.apply([]logEntry{{index: 1, stamp: 1, cmds: []ledger.Command{{Kind: ledger.CreateAccount, Source: alice, Currency: usd}}}})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for index := uint64(2); index < entries; index++ {
+			n.apply([]logEntry{{index: index, stamp: ledger.Micros(index), cmds: []ledger.Command{
+				{Kind: ledger.Pay, Key: fmt.Append(nil, index), Source: outside, Destination: alice, Currency: usd, Amount: 1},
+			}}})
+		}
+	}()
+	want := func(what string, got int64, index uint64, err error) {
+		t.Helper()
+		if err != nil || got != int64(index)-1 {
+			t.Errorf("%s: %d at index %d, %v", what, got, index, err)
+		}
+	}
+	for reading := true; reading && !t.Failed(); {
+		select {
+		case <-done:
+			reading = false
+		default:
+		}
+		view, _, err := n.fsm.Account(alice)
+		want("account", view.Posted, view.Index, err)
+		total, _, err := n.fsm.Account(outside)
+		want("world", -int64(total.Outside.Lo), total.Index, err)
+		list, err := n.fsm.Accounts(nil, nil, 1)
+		want("list", list.Accounts[0].Posted, list.Index, err)
+		page, _, err := n.fsm.Entries(alice, false, 0, 1)
+		var last int64
+		for _, e := range page.Entries {
+			last = e.Balance.Posted
+		}
+		want("entries", last, page.Index, err)
+	}
+	<-done
+}

@@ -21,9 +21,10 @@ type book struct {
 	keys     map[string]*ledger.Record
 	outside  map[ledger.Currency]ledger.Int128
 	history  map[string][]ledger.EntryView
-	executed int   // commands that got a seq
-	barriers int   // reads that waited
-	fail     error // answer to everything, if set
+	executed int    // commands that got a seq
+	barriers int    // reads that waited
+	late     uint64 // entries applied by the time that a read looks
+	fail     error  // answer to everything, if set
 }
 
 type bookAccount struct {
@@ -203,7 +204,9 @@ func (b *book) Account(id []byte) (ledger.AccountView, bool, error) {
 	if b.accounts[string(id)] == nil {
 		return ledger.AccountView{}, false, b.fail
 	}
-	return b.view(string(id)), true, b.fail
+	view := b.view(string(id))
+	view.Index = b.index + b.late
+	return view, true, b.fail
 }
 
 func (b *book) Accounts(prefix, after []byte, limit int) (ledger.AccountsPage, error) {
@@ -216,7 +219,7 @@ func (b *book) Accounts(prefix, after []byte, limit int) (ledger.AccountsPage, e
 		}
 	}
 	slices.Sort(ids)
-	page := ledger.AccountsPage{More: len(ids) > limit}
+	page := ledger.AccountsPage{More: len(ids) > limit, Index: b.index + b.late}
 	for _, id := range ids[:min(limit, len(ids))] {
 		page.Accounts = append(page.Accounts, b.view(id))
 	}
@@ -239,14 +242,16 @@ func (b *book) Entries(id []byte, ascending bool, from uint64, limit int) (ledge
 		slices.Reverse(all)
 	}
 	n := min(limit, len(all))
-	return ledger.EntriesPage{Entries: all[:n], More: len(all) > n}, true, b.fail
+	return ledger.EntriesPage{Entries: all[:n], More: len(all) > n, Index: b.index + b.late}, true, b.fail
 }
 
 func (b *book) Payment(seq uint64) (ledger.PaymentView, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if view := b.payments[seq]; view != nil {
-		return *view, true, b.fail
+	if p := b.payments[seq]; p != nil {
+		view := *p
+		view.Index = b.index + b.late
+		return view, true, b.fail
 	}
 	return ledger.PaymentView{}, false, b.fail
 }
@@ -255,7 +260,7 @@ func (b *book) Key(key []byte) (ledger.KeyView, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if rec := b.keys[string(key)]; rec != nil {
-		return ledger.KeyView{Record: rec, ExpiresAt: rec.Time + 86_400*ledger.Second}, true, b.fail
+		return ledger.KeyView{Record: rec, ExpiresAt: rec.Time + 86_400*ledger.Second, Index: b.index + b.late}, true, b.fail
 	}
 	return ledger.KeyView{}, false, b.fail
 }

@@ -49,6 +49,7 @@ func (s *Server) getAccount(c *call) {
 		c.accountNotFound()
 	default:
 		c.status = 200
+		c.shows(view.Index)
 		c.body = appendAccount(c.body, &view)
 		c.tag(view.Version)
 	}
@@ -86,6 +87,7 @@ func (s *Server) listAccounts(c *call) {
 		return
 	}
 	c.status = 200
+	c.shows(page.Index)
 	c.body = append(c.body, `{"accounts":[`...)
 	for i := range page.Accounts {
 		if i > 0 {
@@ -142,6 +144,7 @@ func (s *Server) listEntries(c *call) {
 
 func (c *call) entries(page *ledger.EntriesPage, ascending bool) {
 	c.status = 200
+	c.shows(page.Index)
 	c.body = append(c.body, `{"entries":[`...)
 	for i := range page.Entries {
 		if i > 0 {
@@ -177,6 +180,7 @@ func (s *Server) getPayment(c *call) {
 		return
 	}
 	c.status = 200
+	c.shows(view.Index)
 	c.body = appendPayment(c.body, view.Payment, view.Last)
 }
 
@@ -201,6 +205,7 @@ func (s *Server) getKey(c *call) {
 		c.fail(fault{code: codeKeyNotFound, param: []byte("key"), detail: "the key is unknown or expired"})
 	default:
 		c.status = 200
+		c.shows(view.Index)
 		c.body = append(c.body, `{"status":`...)
 		c.body = strconv.AppendInt(c.body, int64(recordStatus(view.Record)), 10)
 		c.body = append(c.body, `,"body":`...)

@@ -145,6 +145,11 @@ func TestPurserIndex(t *testing.T) {
 		if a.status != 200 || a.header.Get("Purser-Index") != "2" || s.book.barriers-before != barriers {
 			t.Errorf("%s: %d, index %q, %d barriers, want %d", path, a.status, a.header.Get("Purser-Index"), s.book.barriers-before, barriers)
 		}
+		s.book.late = 3 // the index is that of what is shown, not of what was waited for
+		if a := s.do("GET", path, ""); a.status != 200 || a.header.Get("Purser-Index") != "5" {
+			t.Errorf("%s: %d, index %q of what is shown", path, a.status, a.header.Get("Purser-Index"))
+		}
+		s.book.late = 0
 	}
 	s.wantProblem(s.do("GET", "/v1/accounts/alice?consistency=eventual", ""), codeInvalidRequest, "consistency")
 	s.book.breakWith(ledger.ErrNoLeader)

@@ -56,9 +56,13 @@ func (s *Server) reached(c *call, least uint64) bool {
 		}
 		applied = s.opts.Payments.Applied()
 	}
-	c.at(applied) // taken before the read, so that the read reflects at least this index
+	c.at(applied) // the read that follows reflects at least this index, and says which
 	return c.reflects(least)
 }
+
+// shows records that a read reflects the log up to index and nothing behind it. So
+// a client that asks another node for that index is never shown less.
+func (c *call) shows(index uint64) { c.at(max(c.index, index)) }
 
 // reflects checks that c's index is at least least.
 func (c *call) reflects(least uint64) bool {

@@ -55,6 +55,9 @@ type AccountView struct {
 	// Outside is the total of a world account, whose Account is otherwise zero but
 	// for its Currency; nil for every other account.
 	Outside *Int128
+
+	// Index is that of the log entry which a read reflects; 0 in a record.
+	Index uint64
 }
 
 // Direction is the side of a posting: how posted changed.

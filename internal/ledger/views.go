@@ -1,9 +1,13 @@
 package ledger
 
+// What reads return has the Index of the log entry that it reflects: everything up
+// to that entry, and nothing behind it.
+
 // PaymentView is a payment as a read returns it.
 type PaymentView struct {
 	Payment *Payment
 	Last    *Record // the newest accepted event; its legs are the balances to show
+	Index   uint64
 }
 
 // EntryView is one line of an account's history.
@@ -22,16 +26,19 @@ type EntryView struct {
 type EntriesPage struct {
 	Entries []EntryView
 	More    bool // further entries follow the last one
+	Index   uint64
 }
 
 // AccountsPage is a part of the list of accounts, by id.
 type AccountsPage struct {
 	Accounts []AccountView
 	More     bool
+	Index    uint64
 }
 
 // KeyView is what an idempotency key remembers.
 type KeyView struct {
 	Record    *Record
 	ExpiresAt Micros
+	Index     uint64
 }
