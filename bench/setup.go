@@ -135,11 +135,15 @@ func (c Config) fund(ctx context.Context, p pattern, accounts int, keys string) 
 	return nil
 }
 
-// setupJob is a closed loop of a fixed number of requests over at most as many
-// connections.
+// setupJob is a closed loop of a fixed number of requests, over connections of its
+// own number: so many that a server is busy, and in batches not overloaded.
 func (c Config) setupJob(requests, items int) (*job, error) {
+	const single, batched = 256, 8
 	addresses, err := c.addresses()
-	connections := min(c.Connections, requests)
+	connections := min(single, requests)
+	if items > 1 {
+		connections = min(batched, requests)
+	}
 	return &job{
 		addresses:   addresses,
 		connections: connections,
