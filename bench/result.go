@@ -68,11 +68,11 @@ type Result struct {
 	// Series has the seconds of the whole run, warm-up and tail included.
 	Series []Second `json:"series"`
 
-	// Codes counts the answers for payments and reads by status; a batch refused
-	// as a whole counts once for each of its payments.
+	// Codes counts the answers for payments and reads by status, without those to
+	// duplicates; a batch refused as a whole counts once for each of its payments.
 	Codes map[string]uint64 `json:"codes"`
-	// Whole counts like Codes over the whole run, without the answers to
-	// duplicates: it is what the server's books must show.
+	// Whole counts like Codes over the whole run: it is what the server's books
+	// must show.
 	Whole map[string]uint64 `json:"whole"`
 	// Examples has the start of the first refused body of each status.
 	Examples map[string]string `json:"examples,omitempty"`
