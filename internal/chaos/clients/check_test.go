@@ -25,13 +25,13 @@ func run(t *testing.T, f *fake) (*Load, context.Context) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	l, err := Start(ctx, Config{APIs: f.addrs, Clients: 16, Seed: 7})
+	l, err := Start(ctx, Config{APIs: f.addrs, Admins: f.addrs, Clients: 16, Seed: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
 	lies := 3
 	switch f.lie {
-	case honest, lieNode: // which is told to those who check
+	case honest, lieNode, lieDigest: // which are told to those who check
 		lies = 0
 	case lieNotApplied: // of which only those tell that are not retried
 		lies = 40
@@ -100,6 +100,7 @@ func TestLiesAreNamed(t *testing.T) {
 		{lieNeverWas, faultNeverWas, false},
 		{lieTorn, faultTorn, false},
 		{lieNode, faultNodes, false},
+		{lieDigest, faultNodes, false},
 	} {
 		t.Run(string(tt.lie), func(t *testing.T) {
 			if testing.Short() && !tt.short {

@@ -29,6 +29,7 @@ const (
 	lieNeverWas    lie = "a read shows what never was"
 	lieTorn        lie = "a list shows one account as it was before"
 	lieNode        lie = "a node lacks an entry"
+	lieDigest      lie = "a node has another digest"
 )
 
 // digits is seq as ids have it.

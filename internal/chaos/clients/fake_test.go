@@ -117,6 +117,8 @@ func (f *fake) dispatch(node int, r *http.Request, body []byte) reply {
 	path := strings.Split(strings.TrimPrefix(r.URL.Path, "/v1/"), "/")
 	key := r.Header.Get("Idempotency-Key")
 	switch {
+	case r.URL.Path == "/admin/v1/status":
+		return f.status(node)
 	case r.Method == "PUT":
 		return f.create(path[1], body)
 	case r.Method == "POST" && path[len(path)-1] == "batch":
@@ -274,6 +276,14 @@ func (f *fake) account(id string, r *http.Request) reply {
 		s.Posted++
 	}
 	return reply{status: 200, body: f.rendered(id, s)}
+}
+
+func (f *fake) status(node int) reply {
+	digest := "same"
+	if node == 2 && f.lying(lieDigest) {
+		digest = "other"
+	}
+	return reply{status: 200, body: text(map[string]any{"applied_index": f.seq, "digest": digest})}
 }
 
 func (f *fake) entries(node int, id, cursor string) reply {

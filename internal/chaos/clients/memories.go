@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 )
 
 // Bounds of what is asked for again.
@@ -104,49 +102,35 @@ func (c *collector) repeat(ctx context.Context, b *books, ops []*operation) erro
 }
 
 // digests compares what the nodes have computed, as far as their admin listeners
-// are known: all have to be at the same index with the same digest.
+// are known, once they are all at the same index.
 func (c *collector) digests(ctx context.Context, b *books) error {
 	type status struct {
 		Index  uint64 `json:"applied_index"`
 		Digest string
 	}
-	for pause := firstPause; len(c.cfg.Admins) > 0; pause = min(2*pause, maxPause) {
-		all := make([]status, len(c.cfg.Admins))
-		same := true
-		for i, addr := range c.cfg.Admins {
-			if err := getJSON(ctx, "http://"+addr+"/admin/v1/status", &all[i]); err != nil {
-				return fmt.Errorf("status of node %d: %w", i, err)
+	admins := newCollector(Config{APIs: c.cfg.Admins})
+	defer admins.close()
+	for pause := firstPause; len(admins.conns) > 0; pause = min(2*pause, maxPause) {
+		all := make([]status, len(admins.conns))
+		together, same := true, true
+		for node := range all {
+			a, err := admins.at(ctx, node, get("/admin/v1/status"), raw)
+			if err != nil {
+				return err
 			}
-			same = same && all[i] == all[0]
+			if err := json.Unmarshal([]byte(a.body), &all[node]); err != nil {
+				return fmt.Errorf("status of node %d: %w", node, err)
+			}
+			together = together && all[node].Index == all[0].Index
+			same = same && all[node].Digest == all[0].Digest
 		}
-		if same {
+		if together && !same {
+			b.differ(fmt.Sprintf("index and digest: %+v", all))
+		}
+		if together {
 			return nil
 		}
 		wait(ctx, pause)
-		if ctx.Err() != nil {
-			b.differ(fmt.Sprintf("index and digest: %+v", all))
-			return nil
-		}
 	}
 	return nil
-}
-
-func getJSON(ctx context.Context, url string, into any) error {
-	r, err := http.NewRequestWithContext(ctx, "GET", url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", resp.Status, body)
-	}
-	return json.Unmarshal(body, into)
 }
