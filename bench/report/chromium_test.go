@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
 	"time"
 )
@@ -23,9 +21,11 @@ type browser struct {
 	t       *testing.T
 	send    *os.File
 	replies chan message
-	last    int      // id of the last command
-	session string   // of the page
-	events  []string // what the page logged or asked the network for, or what went wrong in it
+	last    int    // id of the last command
+	session string // of the page
+	page    string // URL of what it shows
+	// complaints has what the page logged or failed at, or asked for besides itself.
+	complaints []string
 }
 
 // message is an answer (with an ID) or an event (with a Method).
@@ -168,8 +168,13 @@ func (b *browser) await(what string, wanted func(message) bool) message {
 
 func (b *browser) note(m message) {
 	switch m.Method {
-	case "Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded", "Network.requestWillBeSent", "Network.loadingFailed":
-		b.events = append(b.events, m.Method+" "+string(m.Params))
+	case "Network.requestWillBeSent":
+		var p struct{ Request struct{ URL string } }
+		if json.Unmarshal(m.Params, &p) != nil || p.Request.URL != b.page {
+			b.complaints = append(b.complaints, "asked for "+p.Request.URL)
+		}
+	case "Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded", "Network.loadingFailed":
+		b.complaints = append(b.complaints, m.Method+" "+string(m.Params))
 	}
 }
 
@@ -179,8 +184,8 @@ func (b *browser) show(file string, width, height int) {
 	b.call("Emulation.setDeviceMetricsOverride", map[string]any{
 		"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
 	}, nil)
-	b.events = nil
-	b.call("Page.navigate", map[string]any{"url": "file://" + file}, nil)
+	b.page, b.complaints = "file://"+file, nil
+	b.call("Page.navigate", map[string]any{"url": b.page}, nil)
 	b.await("load", func(m message) bool { return m.Method == "Page.loadEventFired" })
 }
 
@@ -233,14 +238,4 @@ func (b *browser) decode(text string) []byte {
 		b.t.Fatal(err)
 	}
 	return data
-}
-
-// complaints returns what the page did besides loading its own file.
-func (b *browser) complaints(file string) (all []string) {
-	for _, e := range b.events {
-		if !strings.HasPrefix(e, "Network.requestWillBeSent") || !strings.Contains(e, fmt.Sprintf("%q", "file://"+file)) {
-			all = append(all, e)
-		}
-	}
-	return all
 }
