@@ -266,8 +266,11 @@ func (n *nemesis) hung(ctx context.Context, m *site.Machine) error {
 	return m.Start()
 }
 
-// rolling restarts one node after the other, as for an upgrade.
+// rolling restarts one node after the other, as for an upgrade, once all are ready.
 func (n *nemesis) rolling(ctx context.Context) error {
+	if err := n.ready(ctx, n.site.Machines[:]...); err != nil {
+		return err
+	}
 	for _, m := range n.site.Machines {
 		ending, cancel := context.WithTimeout(ctx, patience)
 		err := m.Terminate(ending)
@@ -331,16 +334,24 @@ func (n *nemesis) settled(ctx context.Context) error {
 	return nil
 }
 
-// until polls what is bound to become true.
+// until polls what is bound to become true. What takes long in one look, because the
+// machine stood still, counts for little.
 func (n *nemesis) until(ctx context.Context, what string, holds func(context.Context) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for !holds(ctx) {
-		if sleep(ctx, 20*time.Millisecond) != nil {
-			return fmt.Errorf("never happened: %s: %w", what, ctx.Err())
+	const enough, atMost = 3 * time.Minute, 5 * time.Second
+	for waited := time.Duration(0); waited < enough; {
+		began := time.Now()
+		looking, cancel := context.WithTimeout(ctx, 30*time.Second)
+		held := holds(looking)
+		cancel()
+		if held {
+			return nil
 		}
+		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+			return fmt.Errorf("waiting, %s: %w", what, err)
+		}
+		waited += min(time.Since(began), atMost)
 	}
-	return nil
+	return fmt.Errorf("never happened: %s", what)
 }
 
 // begin starts all nodes and waits until they are a cluster.

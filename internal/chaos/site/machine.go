@@ -113,7 +113,7 @@ func (m *Machine) command() *exec.Cmd {
 		"--api-listen", m.api, "--admin-listen", m.admin, "--raft-listen", m.raft, "--peer-tls-dir", m.site.certs(),
 		"--join", strings.Join(m.site.raftAddresses(), ","), fmt.Sprintf("--bootstrap-expect=%d", Size)}
 	if n := m.site.network; n != nil {
-		args = append([]string{"nsenter", "--net=/run/netns/" + n.namespace(m.number), "--"}, append(args, "--allow-unauthenticated-remote")...)
+		args = append(n.enter(m.number), append(args, "--allow-unauthenticated-remote")...)
 	}
 	args = append(args, m.site.cfg.Flags...)
 	return exec.Command(args[0], args[1:]...)

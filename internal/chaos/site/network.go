@@ -67,9 +67,13 @@ func (n *network) within(ctx context.Context, i int, commands string) error {
 	return runInput(ctx, commands, "ip", "-n", n.namespace(i), "-batch", "-")
 }
 
-// probe makes sure that packets reach machine i, and come back: a port where nobody
-// listens refuses.
+// probe makes sure that a process can be put into machine i, and that packets reach
+// it and come back: a port where nobody listens refuses.
 func (n *network) probe(ctx context.Context, i int) error {
+	inside := n.enter(i)
+	if err := run(ctx, inside[0], append(inside[1:], "true")...); err != nil {
+		return err
+	}
 	dialer := net.Dialer{Timeout: 2 * time.Second}
 	conn, err := dialer.DialContext(ctx, "tcp", n.ip(i)+":9")
 	switch {
@@ -97,6 +101,11 @@ const nobody = "02:00:00:00:00:00"
 
 func (n *network) neighbour(i int, hardware string) string {
 	return fmt.Sprintf("neigh replace %s lladdr %s nud permanent dev eth0\n", n.ip(i), hardware)
+}
+
+// enter is how a command begins that is to run in machine i.
+func (n *network) enter(i int) []string {
+	return []string{"nsenter", "--net=/run/netns/" + n.namespace(i), "--"}
 }
 
 // Machine 0 is this one, where the clients are.
