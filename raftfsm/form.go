@@ -29,16 +29,19 @@ func (n *Node) enter(known bool) error {
 	if err := future.Error(); err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
-	n.book.set(future.Configuration().Servers)
+	servers := future.Configuration().Servers
+	if len(servers) == 0 { // let in, and stopped before it heard who is in the cluster
+		servers = configurationOf(n.identity.hosts).Servers
+	}
+	n.book.set(servers)
 	founders := n.identity.founders.Load()
 	switch {
-	case known:
+	case known: // if only a term, in which somebody asked for its vote
 		n.port.OpenRaft()
 		return n.pace(voters(future.Configuration()))
 	case founders != nil && (*founders)[0].ID == n.cfg.NodeID: // stopped while it founded
 		return n.found(*founders)
-	case *n.identity.cluster.Load() != "": // let in, and stopped before it heard more
-		n.book.set(configurationOf(n.identity.hosts).Servers)
+	case *n.identity.cluster.Load() != "":
 		n.port.OpenRaft()
 		return nil
 	case len(n.cfg.Join) == 0:
@@ -110,6 +113,19 @@ func (n *Node) form(ctx context.Context) {
 		n.cfg.Logger.Info("founding a cluster", "nodes", len(founders))
 		if err := n.found(founders); err != nil {
 			n.waiting(err.Error())
+		}
+	}
+}
+
+// lookUp asks who is in the cluster now, for a node that was let in and has not
+// heard it from the leader: those that let it in may have left since, and it would
+// refuse the others.
+func (n *Node) lookUp(ctx context.Context) {
+	answers, _ := n.greet(ctx) // those that do not answer may the next time
+	for _, a := range answers {
+		if hosts := present(a.Members); a.Cluster == *n.identity.cluster.Load() && len(hosts) > 0 {
+			n.book.set(configurationOf(hosts).Servers)
+			return
 		}
 	}
 }

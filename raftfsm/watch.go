@@ -76,7 +76,9 @@ func (n *Node) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(now.Servers) > 0 { // a node just let in does not know it yet
+	if len(now.Servers) == 0 {
+		n.lookUp(ctx)
+	} else {
 		n.book.set(now.Servers)
 		if err := n.pace(voters(now)); err != nil {
 			return err
