@@ -3,6 +3,7 @@ package clients
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -185,6 +186,19 @@ func TestForgedHistories(t *testing.T) {
 		o.answer = &a
 		k, _ := check(ops)
 		requireNamed(t, k.err(), faultIndex)
+	})
+	t.Run("a node that begins anew", func(t *testing.T) {
+		ops := fresh()
+		i := slices.IndexFunc(ops, func(o *operation) bool { return o.kind == follow })
+		ops[i].minIndex = 0
+		ops[i].answer = &answer{status: 404, problem: &problem{Code: "account_not_found"}}
+		k, _ := check(ops)
+		if err := k.err(); err != nil {
+			t.Error(err)
+		}
+		ops[i].answer.index = 1 << 40 // which it would have to reflect
+		k, _ = check(ops)
+		requireNamed(t, k.err(), faultBehindIndex)
 	})
 	t.Run("an answer under two keys", func(t *testing.T) {
 		ops := fresh()

@@ -18,7 +18,7 @@ func (k *check) readSpans() (spans []span) {
 			fits = k.placeList(&s)
 		case o.answer.payment != nil:
 			fits = k.placePayment(&s)
-		case o.kind == stale && o.answer.code() == "account_not_found": // a node that begins anew
+		case o.answer.code() == "account_not_found": // as a node says that begins anew
 			fits = s.before(k.states[o.account])
 		}
 		switch {
