@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"net"
+	"runtime"
 	"strconv"
 	"time"
 )
@@ -27,13 +29,13 @@ func (r *run) assemble(t *tally, responses times, elapsed time.Duration) Result 
 			Resolved:   t.resolved,
 			Unresolved: t.unresolved,
 		},
-		Chaos:     r.chaos,
-		Nodes:     r.nodes.compare(r.before.nodes, r.after.nodes, t.paid()),
-		Generator: Generator{Version: cfg.Version, Threads: cfg.Threads, CPU: r.generatorCPU()},
-		Started:   r.start.UTC(),
-		Machine:   thisMachine(cfg.Dir),
-		Config:    cfg,
+		Chaos:   r.chaos,
+		Nodes:   r.nodes.compare(r.before.nodes, r.after.nodes, t.paid()),
+		Started: r.start.UTC(),
+		Machine: thisMachine(cfg.Dir),
+		Config:  cfg,
 	}
+	result.Generator = r.generator(result.Nodes)
 	result.Service = result.Response
 	if cfg.open() {
 		result.Loop = "open"
@@ -119,15 +121,46 @@ func (r *Result) outages(run *run, t *tally, elapsed time.Duration) {
 	}
 }
 
-// shortest is the time below which the use of CPU tells nothing.
-const shortest = 100 * time.Millisecond
+// shortest is the time below which the use of processors tells nothing.
+const shortest = time.Second
 
-// generatorCPU is the share of its threads' time in which this process computed,
-// 0 in a run that was too short to tell.
-func (r *run) generatorCPU() float64 {
+// generator says how this process was doing in the measured time.
+func (r *run) generator(nodes []Node) Generator {
+	g := Generator{Version: r.cfg.Version, Threads: r.cfg.Threads}
 	span := r.after.at.Sub(r.before.at)
 	if span < shortest {
-		return 0
+		return g
 	}
-	return float64(r.after.processor-r.before.processor) / float64(span) / float64(r.cfg.Threads)
+	all := float64(span) * float64(g.Threads)
+	own := r.after.processor - r.before.processor
+	g.CPU = float64(own) / all
+	g.Waited = float64(r.after.waited-r.before.waited) / all
+	servers := 0.0
+	for _, n := range nodes {
+		servers += n.CPU
+	}
+	if machine := r.after.machine - r.before.machine; machine > 0 && (servers > 0 || !r.cfg.local()) {
+		others := (machine - own).Seconds() / span.Seconds()
+		if r.cfg.local() {
+			others -= servers
+		}
+		g.Others = max(0, others/float64(runtime.NumCPU()))
+	}
+	return g
+}
+
+// local reports whether the servers are on this machine, as far as their
+// addresses tell.
+func (c Config) local() bool {
+	for _, target := range c.Targets {
+		host, err := hostPort(target)
+		if err != nil {
+			return false
+		}
+		name, _, _ := net.SplitHostPort(host)
+		if ip := net.ParseIP(name); name != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return true
 }

@@ -190,7 +190,7 @@ func (r *crew) reconnect(ctx context.Context, i int, cut bool) (net.Conn, action
 		r.mu.Lock()
 		if err == nil {
 			defer r.mu.Unlock()
-			return socket, r.back(i)
+			return socket, r.back(i, r.now())
 		}
 		r.giveUp(c)
 		ended := !r.job.open() || r.over() || ctx.Err() != nil

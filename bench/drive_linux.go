@@ -332,7 +332,7 @@ func (l *loop) adopt(ctx context.Context) error {
 			if err := l.watch(r.index, r.fd); err != nil {
 				return err
 			}
-			l.do(ctx, r.index, l.back(r.index))
+			l.do(ctx, r.index, l.back(r.index, l.now()))
 		default:
 			return nil
 		}

@@ -43,18 +43,19 @@ type fake struct {
 type fault int
 
 const (
-	none          fault = iota
-	cutBefore           // close before executing
-	cutAfter            // execute, close without an answer
-	cutWithin           // execute, close after half of the answer
-	outcome504          // execute, answer 504
-	closeAfter          // answer with Connection: close and close
-	leave               // execute, answer nothing, close everything for good
-	silent              // execute, answer nothing
-	garbage             // answer what is not HTTP
-	missingResult       // answer a batch with one result too few
-	refuse503           // answer 503, execute nothing
-	otherAnswer         // execute, answer with another text than the first time
+	none           fault = iota
+	cutBefore            // close before executing
+	cutAfter             // execute, close without an answer
+	cutWithin            // execute, close after half of the answer
+	outcome504           // execute, answer 504
+	closeAfter           // answer with Connection: close and close
+	leave                // execute, answer nothing, close everything for good
+	silent               // execute, answer nothing
+	garbage              // answer what is not HTTP
+	missingResult        // answer a batch with one result too few
+	refuse503            // answer 503, execute nothing
+	refuseAndClose       // the same, and close
+	otherAnswer          // execute, answer with another text than the first time
 )
 
 // operation is a request that moves money.
@@ -159,7 +160,7 @@ func (f *fake) serve(c net.Conn) {
 			}
 			answer = answer[n:]
 		}
-		if fault == cutWithin || fault == closeAfter {
+		if fault == cutWithin || fault == closeAfter || fault == refuseAndClose {
 			return
 		}
 	}
@@ -207,6 +208,8 @@ func (f *fake) handlePayments(request *http.Request, body []byte) (string, fault
 		return "", fault
 	case refuse503:
 		return httpReply(503, `{"code":"no_leader","status":503}`, "Retry-After: 1\r\n"), fault
+	case refuseAndClose:
+		return httpReply(503, `{"code":"draining","status":503}`, "Connection: close\r\n"), fault
 	}
 	header := ""
 	var results []string

@@ -92,6 +92,8 @@ func TestVerdict(t *testing.T) {
 		"short lag":        {func(r *Result) { r.Generator.Lag.P99, r.Response.P99 = 990, 991 }, OutcomeOK, ""},
 		"lag":              {func(r *Result) { r.Generator.Lag.P99 = 2100 }, OutcomeInvalid, "lagged"},
 		"saturated":        {func(r *Result) { r.Generator.CPU = 0.97 }, OutcomeInvalid, "saturated"},
+		"out of CPU":       {func(r *Result) { r.Generator = Generator{CPU: 0.2, Waited: 0.9, Others: 0.6} }, OutcomeInvalid, "out of CPU"},
+		"busy server":      {func(r *Result) { r.Generator = Generator{CPU: 0.2, Waited: 0.9, Others: 0.1} }, OutcomeOK, ""},
 		"nothing measured": {func(r *Result) { r.Requests = 0 }, OutcomeInvalid, "nothing was answered"},
 		"interrupted":      {func(r *Result) { r.Unknown.Unresolved, r.Interrupted = 2, true }, OutcomeInvalid, "interrupted"},
 		"unanswered":       {func(r *Result) { r.Unknown.Unresolved = 2 }, OutcomeSLOMissed, "never answered"},

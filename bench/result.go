@@ -283,6 +283,13 @@ type Generator struct {
 	// CPU is the share of its threads' time that it computed, 0 to 1, in the
 	// measured time. Near 1 the generator is what was measured.
 	CPU float64 `json:"cpu"`
+	// Waited is the share of that time that they were ready to compute and had no
+	// processor. Some of it is the price of a server on the same machine.
+	Waited float64 `json:"waited"`
+	// Others is the share of all processors that neither this process nor the
+	// servers used. Both are 0 where the system does not tell, and this one too if
+	// servers on this machine do not tell what they use.
+	Others float64 `json:"others_cpu"`
 	// Lag is how far behind its own schedule an open loop sent requests for
 	// which a connection was free.
 	Lag Latency `json:"lag_us"`

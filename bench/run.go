@@ -46,7 +46,9 @@ type run struct {
 // moment is what was read at one end of the measured time.
 type moment struct {
 	at        time.Time
-	processor time.Duration
+	processor time.Duration // used by this process so far
+	waited    time.Duration // for a processor, by its threads
+	machine   time.Duration // used by everybody so far
 	nodes     []sample
 }
 
@@ -174,7 +176,7 @@ const sampleTimeout = 5 * time.Second
 func (r *run) look(ctx context.Context) moment {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sampleTimeout)
 	defer cancel()
-	m := moment{at: time.Now(), processor: processorTime()}
+	m := moment{at: time.Now(), processor: processorTime(), waited: waitedTime(), machine: machineTime()}
 	m.nodes = r.nodes.samples(ctx)
 	return m
 }

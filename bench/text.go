@@ -104,7 +104,12 @@ func (r *Result) writeSetting(w io.Writer) {
 		load = append(load, fmt.Sprintf("%d hot for %.0f%%", c.Hot, c.HotPercent))
 	}
 	fmt.Fprintf(w, "load\t%s, seed %d\n", strings.Join(load, ", "), c.Seed)
-	fmt.Fprintf(w, "generator\t%s, %d threads, %.0f%% busy\n", r.Generator.Version, r.Generator.Threads, r.Generator.CPU*100)
+	g := r.Generator
+	fmt.Fprintf(w, "generator\t%s, %d threads, %.0f%% busy, %.0f%% waiting for a processor", g.Version, g.Threads, g.CPU*100, g.Waited*100)
+	if g.Others > 0 {
+		fmt.Fprintf(w, "; others used %.0f%% of the machine", g.Others*100)
+	}
+	fmt.Fprintln(w)
 	fmt.Fprintf(w, "machine\t%s\n", r.Machine)
 }
 

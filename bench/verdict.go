@@ -17,6 +17,12 @@ const (
 	// than can be overlooked.
 	maxLag      = time.Millisecond
 	maxLagShare = 0.1
+	// Others on the machine used more than this share of it, while the generator
+	// waited for a processor for more than this share of its time, and more than
+	// twice as long as it computed: it was out of CPU. Without others such waiting
+	// is what a busy server on the same machine costs.
+	maxOthers = 0.25
+	maxWaited = 0.5
 )
 
 // outcomes in the order of their severity.
@@ -66,6 +72,10 @@ func (r *Result) judgeGenerator() {
 	}
 	if g.CPU > maxCPU {
 		v.worsen(OutcomeInvalid, "the generator was saturated: it computed for %.0f%% of the time of its %d threads", g.CPU*100, g.Threads)
+	}
+	if g.Others > maxOthers && g.Waited > maxWaited && g.Waited > 2*g.CPU {
+		v.worsen(OutcomeInvalid, "the generator was out of CPU: it waited for a processor for %.0f%% of the time, and computed for %.0f%%; others used %.0f%% of the machine",
+			g.Waited*100, g.CPU*100, g.Others*100)
 	}
 	if lag := g.Lag.P99; lag > float64(maxLag.Microseconds()) && lag > maxLagShare*r.Response.P99 {
 		v.worsen(OutcomeInvalid, "the generator lagged: p99 %.0f µs behind its own schedule, response time p99 %.0f µs", lag, r.Response.P99)

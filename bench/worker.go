@@ -120,17 +120,13 @@ func (w *worker) rests(i int) {
 }
 
 // back says what connection i does after it got another socket.
-func (w *worker) back(i int) action {
+func (w *worker) back(i int, now int64) action {
 	c := w.conns[i]
 	c.away, c.paused = false, false
-	switch {
-	case c.inFlight:
+	if c.inFlight {
 		return send
-	case w.job.open():
-		w.rests(i)
-		return rest
 	}
-	return stop // only a request brings a connection of a closed loop back
+	return w.next(i, now)
 }
 
 // dispatch returns the connections that have come to the end of a rest, valid

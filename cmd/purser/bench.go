@@ -42,10 +42,11 @@ times count from there, however long they wait for a connection. Without it the
 loop is closed: each of --connections sends its next request when the last one
 is answered; response times then leave out the waiting that a slow server causes.
 
-The verdict is OK, SLO MISSED, INVALID (the generator was saturated, or lagged
-behind its own schedule: p99 over 1 ms and over a tenth of the response time's),
-or BOOKS WRONG. Exit codes: 0 OK, 1 failed or INVALID, 3 SLO MISSED, 4 BOOKS
-WRONG.`,
+The verdict is OK, SLO MISSED, INVALID or BOOKS WRONG. INVALID says that the
+figures tell about the generator: it was saturated, or lagged behind its own
+schedule (p99 over 1 ms and over a tenth of the response time's), or had no CPU
+because others used the machine. Exit codes: 0 OK, 1 failed or INVALID, 3 SLO
+MISSED, 4 BOOKS WRONG.`,
 		Example: `  purser bench run --connections 256 --duration 60s
   purser bench run --rate 20k --accounts 1M --skew zipf:0.99 --slo 'p99<10ms' --out r.json
   purser bench run --rate 5k --accounts 1k --mix pay=90,authorize=5,capture=4,refund=1 --duplicates 1% --verify
