@@ -19,6 +19,11 @@ const (
 	// Pauses between the tries of one request.
 	firstPause = 10 * time.Millisecond
 	maxPause   = 250 * time.Millisecond
+	// Of so many clients one only reads, and gives up soon: so there are reads on
+	// their way to a node that hangs that were sent just before it goes on. It must
+	// not answer them with what it knew when it led.
+	watcherOneIn    = 8
+	watcherPatience = 250 * time.Millisecond
 	// recentSize bounds the finished requests that are retried.
 	recentSize = 64
 )
@@ -34,6 +39,7 @@ type client struct {
 	conns   []*conn // by node
 	avoid   []int64 // by node: until when
 
+	watches  bool // it only reads, from any node
 	patience time.Duration
 	keys     int          // drawn so far
 	seen     uint64       // greatest Purser-Index
@@ -104,6 +110,9 @@ func (c *client) pursue(ctx context.Context, o *operation, node int, patient boo
 // node chooses the node of the next try.
 func (c *client) node() int {
 	n := len(c.conns)
+	if c.watches {
+		return c.rng.IntN(n)
+	}
 	node := c.id % n
 	if roams := c.id/n%2 == 1; roams {
 		node = c.rng.IntN(n)

@@ -3,6 +3,9 @@ package clients
 // draw chooses the next request; nil if it would be about a payment and there is
 // none.
 func (c *client) draw() *operation {
+	if c.watches {
+		return c.drawAccountRead()
+	}
 	switch pick := c.rng.IntN(100); {
 	case pick < 42:
 		return c.command(&operation{kind: pay, intent: c.drawPayment()})
@@ -132,7 +135,7 @@ func (c *client) drawAccountRead() *operation {
 		o.account = one(c.rng, b.hot)
 	}
 	switch pick := c.rng.IntN(20); {
-	case pick < 9:
+	case pick < 9 || c.watches && pick < 19:
 		o.kind = read
 	case pick < 13:
 		o.kind = stale

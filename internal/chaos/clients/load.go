@@ -35,6 +35,9 @@ func Start(ctx context.Context, cfg Config) (*Load, error) {
 	}
 	for i := range cfg.Clients {
 		c := l.client(i)
+		if i%watcherOneIn == watcherOneIn-1 {
+			c.watches, c.patience = true, watcherPatience
+		}
 		l.running.Go(func() {
 			defer c.close()
 			c.run(l.stopped)
