@@ -70,6 +70,23 @@ func TestBenchCompareFiles(t *testing.T) {
 	}
 }
 
+// A run leaves a page that tells of its result.
+func TestBenchRunLeavesPage(t *testing.T) {
+	p := serve(t, t.TempDir())
+	file := filepath.Join(t.TempDir(), "r.html")
+	code, said, r := benchRun(t, "run", "--target=http://"+p.api, "--admin=http://"+p.admin,
+		"--accounts=10", "--connections=4", "--requests=400", "--html="+file)
+	if code != 0 && r.Verdict.Outcome != bench.OutcomeInvalid { // a busy machine makes it that
+		t.Fatalf("exit code %d: %s", code, said)
+	}
+	page := string(mustRead(t, file))
+	for _, want := range []string{"<h1>" + string(r.Verdict.Outcome) + "</h1>", "<td>" + r.Config.KeyPrefix + "</td>", `id="latency"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not have %s", want)
+		}
+	}
+}
+
 func TestBenchReportFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writeResult(t, "a.json", 1000, nil)
