@@ -59,6 +59,9 @@ func RunSweep(ctx context.Context, cfg Config, s Sweep, show func(Result)) (Swee
 		if err != nil {
 			return r, err
 		}
+		if most.Throughput+most.Reads == 0 {
+			return r, fmt.Errorf("nothing was accepted: %v %v", most.Codes, most.Examples)
+		}
 		r.Maximum = &most
 		show(most)
 		for _, part := range parts {

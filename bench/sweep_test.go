@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-	"time"
 )
 
 func point(rate, offered, mean float64, o Outcome, skipped uint64) Result {
@@ -38,7 +37,7 @@ func TestPowerKnee(t *testing.T) {
 
 func TestSweep(t *testing.T) {
 	f := startFake(t)
-	cfg := Config{Targets: []string{f.target()}, Connections: 3, Duration: 20 * time.Millisecond}
+	cfg := Config{Targets: []string{f.target()}, Connections: 3, Requests: 30}
 	for name, test := range map[string]struct {
 		sweep          Sweep
 		points, showed int
@@ -60,7 +59,7 @@ func TestSweep(t *testing.T) {
 				t.Errorf("%s: point %d: %+v", name, i, p.Config)
 			}
 		}
-		r.Knee = 0
+		r.Knee = 0 // which one it is depends on the machine
 		var out bytes.Buffer
 		if err := r.Text(&out); err != nil {
 			t.Fatal(err)
@@ -68,5 +67,14 @@ func TestSweep(t *testing.T) {
 		if lines := strings.Count(out.String(), "\n"); lines != test.showed+2 || strings.Count(out.String(), "<- knee") != 1 {
 			t.Errorf("%s:\n%s", name, &out)
 		}
+	}
+}
+
+func TestSweepOfNothing(t *testing.T) {
+	f := startFake(t)
+	f.status = func(operation) int { return 402 }
+	_, err := RunSweep(t.Context(), Config{Targets: []string{f.target()}, Requests: 5}, Sweep{}, func(Result) {})
+	if err == nil || !strings.Contains(err.Error(), "nothing was accepted: map[402:5]") {
+		t.Errorf("error %v", err)
 	}
 }
