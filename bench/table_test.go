@@ -31,7 +31,8 @@ func TestTable(t *testing.T) {
 	var names []string
 	for _, row := range r.Rows {
 		names = append(names, row.Name)
-		if row.Error != "" || row.Figure != median(row.Rounds, func(x float64) float64 { return x }) {
+		// A slow machine makes a run invalid; it is measured and shown all the same.
+		if row.Error != "" && !strings.Contains(row.Error, "INVALID") || row.Figure != median(row.Rounds, func(x float64) float64 { return x }) {
 			t.Errorf("row %+v", row)
 		}
 	}

@@ -98,7 +98,13 @@ func TestInstallCrashAnywhere(t *testing.T) {
 	var mu sync.Mutex // Pebble writes on goroutines of its own, too
 	var clones []*crashfs.FS
 	var whats []string
-	var watching bool
+	watching := false
+	watch := func(on bool) (before int) {
+		mu.Lock()
+		defer mu.Unlock()
+		watching = on
+		return len(clones)
+	}
 	take := func(what string) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -116,13 +122,13 @@ func TestInstallCrashAnywhere(t *testing.T) {
 		}
 		return nil
 	})))
-	watching = true
+	watch(true)
 	if err := n.fsm.Restore(in.stream()); err != nil {
 		t.Fatal(err)
 	}
-	during := len(clones)
+	during := watch(true)
 	take("at the end")
-	watching = false
+	watch(false)
 	n.close()
 	var seen [2]int
 	for i, fs := range clones {

@@ -37,7 +37,7 @@ func spoilDisk(control string) {
 // TestLeaderWithABrokenDiskIsReplaced: an append that fails or hangs ends the
 // leader, another node leads, and what was in doubt is resolved by its key.
 func TestLeaderWithABrokenDiskIsReplaced(t *testing.T) {
-	for how, says := range map[string]string{"fail": "input/output error", "hang": "append to the log hangs"} {
+	for how, says := range map[string]string{"fail": "input/output error", "hang": "a write to the log or of the vote hangs"} {
 		t.Run(how, func(t *testing.T) {
 			seed := seedOf(t)
 			c := newTrio(t)
