@@ -190,7 +190,7 @@ func TestForgedHistories(t *testing.T) {
 	t.Run("a node that begins anew", func(t *testing.T) {
 		ops := fresh()
 		i := slices.IndexFunc(ops, func(o *operation) bool { return o.kind == follow })
-		ops[i].minIndex = 0
+		ops[i].kind, ops[i].minIndex = stale, 0 // a client that saw something would have asked for it
 		ops[i].answer = &answer{status: 404, problem: &problem{Code: "account_not_found"}}
 		k, _ := check(ops)
 		if err := k.err(); err != nil {
