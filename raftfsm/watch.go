@@ -132,6 +132,9 @@ func (n *Node) lookAsLeader(ctx context.Context, now raft.Configuration) error {
 	if err := n.foundState(); err != nil {
 		return err
 	}
+	if err := n.completeChanges(now); err != nil {
+		return err
+	}
 	own := n.self()
 	if record, ok := n.fsm.membership().find(own.ID); !ok || record != own {
 		if err := n.admit(ctx, joinRequest{Member: own}); err != nil {
