@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ type times []time.Duration
 // quantile returns the smallest time that a part of all does not exceed.
 func (d times) quantile(part float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(d))
-	return sorted[min(int(part*float64(len(d))), len(d)-1)]
+	return sorted[max(int(math.Ceil(part*float64(len(d))))-1, 0)]
 }
 
 func (d times) String() string {

@@ -42,6 +42,9 @@ func (f Figures) String() string {
 		faults = append(faults, fmt.Sprintf("%s %d", kind, f.Done[kind]))
 	}
 	r := f.Report
+	if len(faults) == 0 {
+		faults = []string{"no plan"}
+	}
 	text := fmt.Sprintf("%s; %d acknowledged, longest gap %.2fs; %d unknown outcomes, %d unresolved; %d elections, %d snapshots installed",
 		strings.Join(faults, ", "), r.Acknowledged, r.LongestGap.Seconds(), r.Unknown, r.Unresolved, f.Elections, f.Snapshots)
 	if f.Stall > 0 {
