@@ -56,6 +56,7 @@ func (n *Node) watchCluster() {
 		case <-n.stop:
 			return
 		case <-pause.C:
+		case <-n.leads: // a new cluster's members find each other by what its first leader does
 		}
 		if n.forming.Load() != nil {
 			n.form(ctx)

@@ -87,6 +87,10 @@ func (o operator) leadership() (leader, caughtUp error) {
 		leader = errors.New("not in a cluster yet: " + s.Forming)
 	case s.Leader == "":
 		leader = ledger.ErrNoLeader
+	default:
+		if addr, self := o.stack.node.Leader(); addr == "" && !self && s.Leader != s.Node && s.Diverged == nil {
+			leader = fmt.Errorf("nothing can be sent on to node %q: its API address is not known yet", s.Leader)
+		}
 	}
 	switch {
 	case leader != nil:

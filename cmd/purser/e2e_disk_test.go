@@ -24,13 +24,14 @@ func spoilDisk(control string) {
 			return nil
 		}
 		how, err := os.ReadFile(control)
-		if err != nil {
-			return nil // no file: the disk is sound
-		}
-		if string(how) == "hang" {
+		switch {
+		case err != nil || len(how) == 0:
+			return nil // no file, or one that is just being written: the disk is sound
+		case string(how) == "hang":
 			select {}
+		default:
+			return errors.New("input/output error")
 		}
-		return errors.New("input/output error")
 	}))
 }
 

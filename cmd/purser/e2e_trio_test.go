@@ -238,6 +238,7 @@ func (c *trio) requireSame(k *killer) {
 	c.t.Helper()
 	c.settled()
 	for i := range c.nodes {
+		c.nodes[i].awaitReady() // a node just started can have applied all before it knows who leads
 		k.server = c.nodes[i]
 		k.audit() // by way of the leader
 		c.requireOwnBooks(i, k.books)
