@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -11,6 +12,13 @@ import (
 
 // ErrNothingToSnapshot says that no entry was ever applied.
 var ErrNothingToSnapshot = errors.New("there is nothing to take a snapshot of yet")
+
+// raft takes no snapshot between the commit of a configuration and its turn to be
+// applied, which is soon. It has no name for that error but its text.
+const (
+	tooSoon    = "cannot take snapshot now, wait until the configuration entry"
+	tooSoonFor = 5 * time.Second
+)
 
 // TakeSnapshot takes a snapshot now and returns its description and how long it
 // took. Payments go on meanwhile.
@@ -21,8 +29,11 @@ func (n *Node) TakeSnapshot() (Meta, time.Duration, error) {
 		return Meta{}, 0, err
 	}
 	began := time.Now()
-	future := n.raft.Snapshot()
-	err := future.Error()
+	err := n.raft.Snapshot().Error()
+	for err != nil && strings.HasPrefix(err.Error(), tooSoon) && time.Since(began) < tooSoonFor {
+		time.Sleep(time.Millisecond)
+		err = n.raft.Snapshot().Error()
+	}
 	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return Meta{}, 0, ErrNothingToSnapshot
 	}
