@@ -133,9 +133,12 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return raw, err
 }
 
-// openBolt opens the file at path, or makes it. Every transaction is synced.
-func openBolt(path string) (*raftboltdb.BoltStore, error) {
-	return raftboltdb.New(raftboltdb.Options{
+// openBolt opens the file at path, or makes it.
+func openBolt(path string) (*raftboltdb.BoltStore, error) { return raftboltdb.New(boltOptions(path)) }
+
+// boltOptions have every transaction synced.
+func boltOptions(path string) raftboltdb.Options {
+	return raftboltdb.Options{
 		Path: path,
 		BoltOptions: &bbolt.Options{
 			Timeout:        time.Second,
@@ -144,7 +147,7 @@ func openBolt(path string) (*raftboltdb.BoltStore, error) {
 		},
 		// Part of the file's format; every release must keep it as it is.
 		MsgpackUseNewTimeFormat: true,
-	})
+	}
 }
 
 // Close lets another process use the directory.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
 )
 
 // openTestStable opens the store in dir; no change of it may fail. The test closes it.
@@ -133,6 +134,17 @@ func TestStableValues(t *testing.T) {
 		t.Errorf("other after a refused change: %q, %v", b, err)
 	}
 	closeStable(t, again)
+}
+
+// What no test of the file can see: whether the disk was told to keep it.
+func TestStableIsSynced(t *testing.T) {
+	o := boltOptions("raft.db")
+	if o.NoSync || o.BoltOptions.NoSync || o.BoltOptions.NoGrowSync || o.BoltOptions.ReadOnly {
+		t.Errorf("transactions are not synced: %+v, %+v", o, o.BoltOptions)
+	}
+	if !o.BoltOptions.NoFreelistSync || o.BoltOptions.FreelistType != bbolt.FreelistMapType || !o.MsgpackUseNewTimeFormat {
+		t.Errorf("another format of the file: %+v, %+v", o, o.BoltOptions)
+	}
 }
 
 func TestStableIsLocked(t *testing.T) {

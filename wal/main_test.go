@@ -2,7 +2,6 @@ package wal
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -77,7 +76,7 @@ func (m model) differs(l *Log) string {
 		}
 	}
 	for _, i := range []uint64{0, wantFirst - 1, wantLast + 1} {
-		if err := l.GetLog(i, &got); !errors.Is(err, raft.ErrLogNotFound) {
+		if err := l.GetLog(i, &got); err != raft.ErrLogNotFound { // raft compares
 			return fmt.Sprintf("entry %d outside of the log: %v", i, err)
 		}
 	}

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 func TestHooksHearWhatPebbleReports(t *testing.T) {
@@ -43,6 +46,37 @@ func TestHooksHearWhatPebbleReports(t *testing.T) {
 	l.BackgroundError(cause)
 	if !errors.Is(fatal, cause) {
 		t.Errorf("a background error became %v", fatal)
+	}
+}
+
+// A sync that takes long is reported while it is still going on.
+func TestASlowSyncIsReported(t *testing.T) {
+	heard := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(heard) })
+	var slow atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync && slow.CompareAndSwap(true, false) {
+			select {
+			case <-heard:
+			case <-time.After(time.Minute):
+				t.Errorf("the sync of %s took a minute, and nobody heard of it", op.Path)
+			}
+		}
+		return nil
+	}))
+	s, err := Open(Options{FS: fs, Dir: "db", SlowDisk: time.Millisecond, DiskSlow: func(string, time.Duration) { tell() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.Store(true)
+	if err := s.WriteCheckpoint(Checkpoint{Meta: []byte("meta")}); err != nil {
+		t.Error(err)
+	}
+	if slow.Load() {
+		t.Error("nothing was synced")
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
