@@ -49,6 +49,8 @@ type Config struct {
 	// TrailingLogs is the number of entries kept in the log behind a snapshot, for
 	// followers that lag a little. Default 10,240.
 	TrailingLogs uint64
+	// SegmentBytes is the size of the log's files. Default 64 MiB.
+	SegmentBytes int64
 	// AppendLimit is how long an append to the log may take before the process
 	// ends itself. Default 5 s.
 	AppendLimit time.Duration

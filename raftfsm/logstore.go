@@ -3,6 +3,7 @@ package raftfsm
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,11 @@ type guardConfig struct {
 	// Fatal is called with the first failure, once, and should end the process.
 	// It runs on the goroutine that failed or on the watchdog's.
 	Fatal func(error)
+
+	// Needed returns the index of the first entry that another node has yet to get
+	// from this one: from there on, none is deleted to shorten the log. Default:
+	// there is no such node.
+	Needed func() uint64
 
 	// now is the time since some fixed point, monotonic and never 0; tick wakes
 	// the watchdog. Tests set both. Default: the system's clock, Limit/10.
@@ -82,6 +88,9 @@ func newGuardedLog(under raft.LogStore, cfg guardConfig) (*guardedLog, error) {
 	if cfg.Limit == 0 {
 		cfg.Limit = 5 * time.Second
 	}
+	if cfg.Needed == nil {
+		cfg.Needed = func() uint64 { return math.MaxUint64 }
+	}
 	if cfg.now == nil {
 		base := time.Now()
 		cfg.now = func() time.Duration { return time.Since(base) + 1 }
@@ -101,11 +110,11 @@ func (g *guardedLog) StoreLogs(ls []*raft.Log) error {
 	return g.append(func() error { return g.LogStore.StoreLogs(ls) })
 }
 
-// DeleteRange deletes the entries lo to hi, both included, but leaves the entry hi
-// where others follow it, which is so when raft compacts the log: hi can be that of
-// the snapshot, and raft looks nowhere else for its term when a leader begins
-// behind it. It may take long and is not watched: it does not run on a leader's main
-// goroutine.
+// DeleteRange deletes the entries lo to hi, both included. Where others follow them,
+// which is so when raft compacts the log, it deletes only what nobody needs: the
+// entry hi can be that of the snapshot, and raft looks nowhere else for its term when
+// a leader begins behind it; and see Needed. It may take long and is not watched: it
+// does not run on a leader's main goroutine.
 func (g *guardedLog) DeleteRange(lo, hi uint64) error {
 	if g.failed.Load() {
 		return ErrLogFailed
@@ -115,10 +124,11 @@ func (g *guardedLog) DeleteRange(lo, hi uint64) error {
 		return fmt.Errorf("read log: %w", err)
 	}
 	if hi < last {
-		hi--
-	}
-	if lo > hi {
-		return nil
+		keep := min(hi, g.cfg.Needed())
+		if lo >= keep {
+			return nil
+		}
+		hi = keep - 1
 	}
 	if err := g.LogStore.DeleteRange(lo, hi); err != nil {
 		err = fmt.Errorf("delete log entries %d to %d: %w", lo, hi, err)

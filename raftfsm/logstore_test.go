@@ -2,11 +2,15 @@ package raftfsm
 
 import (
 	"errors"
+	"math"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"purser/wal"
 )
 
 // faultyLog fails or blocks its writes on demand.
@@ -205,5 +209,47 @@ func BenchmarkGuardedLogAppend(b *testing.B) {
 	defer g.Close()
 	for b.Loop() {
 		_ = g.StoreLogs(nil)
+	}
+}
+
+// TestGuardedLogKeepsWhatIsNeeded: raft shortens the log for its own sake only.
+func TestGuardedLogKeepsWhatIsNeeded(t *testing.T) {
+	needed := uint64(math.MaxUint64)
+	under, err := wal.Open(wal.Options{FS: vfs.NewMem(), Dir: "wal", SegmentBytes: 4096})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer under.Close()
+	if err := under.StoreLogs(uncommitted(10, 30, 1)); err != nil {
+		t.Fatal(err)
+	}
+	g, err := newGuardedLog(under, guardConfig{Fatal: func(error) {}, Needed: func() uint64 { return needed }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	for _, step := range []struct {
+		what           string
+		lo, hi, needed uint64
+		first, last    uint64 // of the log afterwards
+	}{
+		{"nothing that is there", 1, 9, math.MaxUint64, 10, 30},
+		{"up to a snapshot, whose entry stays", 10, 12, math.MaxUint64, 12, 30},
+		{"nothing but the snapshot's entry", 12, 12, math.MaxUint64, 12, 30},
+		{"what another node has", 12, 20, 15, 15, 30},
+		{"what another node has not", 15, 20, 15, 15, 30},
+		{"what another node has not, nor this one", 15, 20, 3, 15, 30},
+		{"entries that conflict, and those behind them", 25, 30, 15, 15, 24},
+		{"all of it", 15, 24, 3, 0, 0},
+	} {
+		needed = step.needed
+		if err := g.DeleteRange(step.lo, step.hi); err != nil {
+			t.Errorf("delete %s: %v", step.what, err)
+		}
+		first, _ := g.FirstIndex()
+		last, _ := g.LastIndex()
+		if first != step.first || last != step.last {
+			t.Errorf("delete %s: %d to %d are left, want %d to %d", step.what, first, last, step.first, step.last)
+		}
 	}
 }

@@ -115,11 +115,11 @@ func (n *Node) openStorage() error {
 	if err := syncPath(vfs.Default, filepath.Dir(dir)); err != nil {
 		return err
 	}
-	n.log, err = wal.Open(wal.Options{Dir: filepath.Join(dir, logName), Observe: n.metrics.append})
+	n.log, err = wal.Open(wal.Options{Dir: filepath.Join(dir, logName), SegmentBytes: n.cfg.SegmentBytes, Observe: n.metrics.append})
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
-	n.guard, err = newGuardedLog(n.log, guardConfig{Limit: n.cfg.AppendLimit, Fatal: n.cfg.Fatal})
+	n.guard, err = newGuardedLog(n.log, guardConfig{Limit: n.cfg.AppendLimit, Fatal: n.cfg.Fatal, Needed: n.needed})
 	if err != nil {
 		return err
 	}

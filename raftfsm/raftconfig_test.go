@@ -47,10 +47,11 @@ func TestNoPipelines(t *testing.T) {
 	}
 }
 
-// countingLog counts the messages of a text.
+// countingLog counts the messages that end in text.
 type countingLog struct {
 	slog.Handler
 	text  string
+	then  func() // called at each, on the goroutine that says it; may be nil
 	count atomic.Int32
 }
 
@@ -59,6 +60,9 @@ func (c *countingLog) Enabled(context.Context, slog.Level) bool { return true }
 func (c *countingLog) Handle(_ context.Context, r slog.Record) error {
 	if strings.HasSuffix(r.Message, c.text) {
 		c.count.Add(1)
+		if c.then != nil {
+			c.then()
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"sync"
 	"time"
 
@@ -40,6 +41,23 @@ func (t *progressTable) get() map[string]progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return maps.Clone(t.of)
+}
+
+// catchUpLogs is how many snapshots' worth of log is kept at most for nodes that are
+// catching up.
+const catchUpLogs = 8
+
+// needed is the first entry that a node which answers the leader has not applied.
+// Without it, a node that takes longer to install a snapshot than the next one is in
+// coming would find the log gone again, and never catch up under load.
+func (n *Node) needed() (from uint64) {
+	from = math.MaxUint64
+	if n.log.Stats().Bytes < catchUpLogs*n.cfg.SnapshotBytes {
+		for _, p := range n.progress.get() {
+			from = min(from, p.Applied+1)
+		}
+	}
+	return from
 }
 
 // watchCluster finds the node a cluster, and then looks after its part in it.
