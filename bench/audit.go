@@ -42,8 +42,9 @@ type mark struct {
 }
 
 const (
-	auditReaders = 16
-	shownFaults  = 100
+	auditConnections = 64 // of the generator, for the first page of each journal
+	auditReaders     = 8  // of further pages, at once
+	shownFaults      = 100
 )
 
 // beginAudit makes the payment that the journals are read back to.
@@ -79,6 +80,7 @@ func (a *audit) close() { a.client.close() }
 // means that they could not be read.
 func (a *audit) finish(ctx context.Context, t *tally) (*Verification, error) {
 	began := time.Now()
+	defer a.report()()
 	v := &a.v
 	if err := a.resolve(ctx, t); err != nil {
 		return nil, fmt.Errorf("verify: unknown outcomes: %w", err)
@@ -94,6 +96,32 @@ func (a *audit) finish(ctx context.Context, t *tally) (*Verification, error) {
 	v.OK = v.Lost == 0 && v.Twice == 0 && v.Unasked == 0 && len(v.Faults) == 0
 	v.Took = time.Since(began).Seconds()
 	return v, nil
+}
+
+// report tells every second how far it is, until the function that it returns is
+// called.
+func (a *audit) report() (stop func()) {
+	if a.cfg.Progress == nil {
+		return func() {}
+	}
+	done := make(chan struct{})
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+			a.mu.Lock()
+			entries := a.v.Entries
+			a.mu.Unlock()
+			a.cfg.Progress(Progress{Verifying: true, Entries: entries})
+		}
+	})
+	return func() { close(done); wait.Wait() }
 }
 
 // resolve asks for the keys of what was left open, and takes what was made for

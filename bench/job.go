@@ -31,7 +31,10 @@ type job struct {
 	verify      bool    // remember acknowledgements
 	insists     bool    // send a request again that is refused for the moment
 	series      *series // nil: not kept
-	blocking    bool    // drive with a goroutine per connection even where there is epoll
+	// inspect, if not nil, takes the answer to request n instead of its being
+	// counted. Workers call it at the same time. Its error ends the job.
+	inspect  func(n uint64, r *reply) error
+	blocking bool // drive with a goroutine per connection even where there is epoll
 }
 
 // readSize is the most that one read takes.

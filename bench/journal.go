@@ -22,31 +22,33 @@ type accountState struct {
 	Updated string `json:"updated_at"`
 }
 
-// readBooks checks all accounts of the run, several at a time, spread over all
-// targets.
+// books are the accounts of a pattern as the server lists them.
+type books struct {
+	pattern      pattern
+	posted, held []int64  // by the account's number
+	touched      []uint32 // numbers of the accounts that changed since the mark
+}
+
+// readBooks checks all accounts of the run.
 func (a *audit) readBooks(ctx context.Context, acknowledged uint64) error {
 	if err := a.settle(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	accounts := make(chan accountState, pageLimit)
-	var wait sync.WaitGroup
-	for i := range auditReaders {
-		target := a.cfg.Targets[i%len(a.cfg.Targets)]
-		wait.Go(func() {
-			var lines []entryLine
-			for account := range accounts {
-				if err := a.checkAccount(ctx, target, account, a.firstPage(acknowledged), &lines); err != nil {
-					cancel(err)
-				}
-			}
-		})
+	source, destination := newPattern(a.cfg.Source, a.cfg.Accounts), newPattern(a.cfg.Destination, a.cfg.Accounts)
+	patterns := []pattern{source}
+	if !destination.world() && destination != source {
+		patterns = append(patterns, destination)
 	}
-	err := a.listAccounts(ctx, accounts)
-	close(accounts)
-	wait.Wait()
-	return errors.Join(err, context.Cause(ctx))
+	for _, p := range patterns {
+		b, err := a.list(ctx, p)
+		if err != nil {
+			return fmt.Errorf("list accounts: %w", err)
+		}
+		if err := a.readJournals(ctx, b, a.firstPage(acknowledged)); err != nil {
+			return fmt.Errorf("entries of %s: %w", p, err)
+		}
+	}
+	return nil
 }
 
 // settle finds the index that all reads have to reflect.
@@ -70,53 +72,116 @@ func (a *audit) path(path string, query url.Values) string {
 	return path + "?" + query.Encode()
 }
 
-// listAccounts sends the accounts of both patterns to the readers.
-func (a *audit) listAccounts(ctx context.Context, to chan<- accountState) error {
-	source, destination := newPattern(a.cfg.Source, a.cfg.Accounts), newPattern(a.cfg.Destination, a.cfg.Accounts)
-	patterns := []pattern{source}
-	if !destination.world() && destination != source {
-		patterns = append(patterns, destination)
-	}
-	for _, p := range patterns {
-		listed, err := a.list(ctx, p, to)
-		if err != nil {
-			return err
-		}
-		a.v.Accounts += uint64(listed)
-		if want := p.count(a.cfg.Accounts); listed != want && ctx.Err() == nil {
-			a.fault("%d accounts %s, want %d", listed, p, want)
-		}
-	}
-	return nil
-}
-
-func (a *audit) list(ctx context.Context, p pattern, to chan<- accountState) (listed int, err error) {
+// list reads the balances of all accounts of a pattern. Accounts that nothing
+// happened to since the mark are not touched: log time never goes back.
+func (a *audit) list(ctx context.Context, p pattern) (*books, error) {
+	want := p.count(a.cfg.Accounts)
+	b := &books{pattern: p, posted: make([]int64, want), held: make([]int64, want)}
 	var page struct {
 		Accounts []accountState
 		Next     string `json:"next_cursor"`
 	}
+	listed := 0
 	query := url.Values{"prefix": {p.prefix}, "limit": {strconv.Itoa(pageLimit)}}
-	for {
+	for more := true; more; {
 		page.Accounts, page.Next = page.Accounts[:0], ""
 		if err := a.client.call(ctx, http.MethodGet, a.cfg.Targets[0]+a.path("/v1/accounts", query), nil, &page); err != nil {
-			return listed, err
+			return nil, err
 		}
 		for _, account := range page.Accounts {
-			if !p.names(account.ID) {
+			n, ok := p.number(account.ID)
+			if !ok || n >= want {
 				continue
 			}
 			listed++
-			select {
-			case to <- account:
-			case <-ctx.Done():
-				return listed, nil // the cause is known to who ended it
+			b.posted[n], b.held[n] = amount([]byte(account.Posted)), amount([]byte(account.Held))
+			if account.Updated >= a.mark.Created {
+				b.touched = append(b.touched, uint32(n))
 			}
 		}
-		if page.Next == "" {
-			return listed, nil
-		}
+		more = page.Next != ""
 		query.Set("cursor", page.Next)
 	}
+	a.v.Accounts += uint64(listed)
+	if listed != want {
+		a.fault("%d accounts %s, want %d", listed, p, want)
+	}
+	return b, nil
+}
+
+// readJournals checks the journals of the accounts that were touched. The first
+// page of each comes through the load generator, which costs a tenth of a general
+// client: most have no other.
+func (a *audit) readJournals(ctx context.Context, b *books, limit int) error {
+	if len(b.touched) == 0 {
+		return nil
+	}
+	addresses, err := a.cfg.addresses()
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var long []*chain
+	connections := min(auditConnections, len(b.touched))
+	j := &job{
+		addresses:   addresses,
+		connections: connections,
+		threads:     min(a.cfg.Threads, connections),
+		payments: payments{
+			host:   addresses[0],
+			source: b.pattern,
+			query:  a.path("", url.Values{"limit": {strconv.Itoa(limit)}}),
+		},
+		mix:      mix{kinds: []kind{journal}},
+		pick:     func(_ *random, n uint64) (source, _ uint64) { return uint64(b.touched[n]), 0 },
+		items:    1,
+		requests: len(b.touched),
+		patience: int64(a.cfg.Patience),
+		insists:  true,
+		inspect: func(n uint64, r *reply) error {
+			c := a.newChain(b, b.touched[n])
+			more, err := c.page(r.status, r.body, make([]entryLine, 0, limit))
+			if more {
+				mu.Lock()
+				long = append(long, c)
+				mu.Unlock()
+			}
+			return err
+		},
+	}
+	t, _, err := j.run(ctx, nil)
+	if err == nil && t.unresolved > 0 {
+		err = fmt.Errorf("%d reads were not answered", t.unresolved)
+	}
+	if err = errors.Join(err, ctx.Err()); err != nil {
+		return err
+	}
+	return a.readOn(ctx, long)
+}
+
+// readOn reads the journals that are longer than a page to their ends.
+func (a *audit) readOn(ctx context.Context, long []*chain) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	work := make(chan *chain)
+	var wait sync.WaitGroup
+	for i := range min(auditReaders, len(long)) {
+		target := a.cfg.Targets[i%len(a.cfg.Targets)]
+		wait.Go(func() {
+			var lines []entryLine
+			for c := range work {
+				if err := c.readOn(ctx, target, &lines); err != nil {
+					cancel(fmt.Errorf("%s: %w", c.id, err))
+				}
+			}
+		})
+	}
+	for _, c := range long {
+		work <- c
+	}
+	close(work)
+	wait.Wait()
+	return context.Cause(ctx)
 }
 
 // firstPage is how many entries of an account to ask for at first: what it has
@@ -124,37 +189,6 @@ func (a *audit) list(ctx context.Context, p pattern, to chan<- accountState) (li
 func (a *audit) firstPage(acknowledged uint64) int {
 	const legs = 2
 	return int(min(pageLimit, 8+2*legs*acknowledged/uint64(a.cfg.Accounts)))
-}
-
-// checkAccount reads the journal of an account back to the mark, notes what it
-// finds, and checks that the balance follows from it. Accounts that nothing
-// happened to since the mark are done with at once: log time never goes back.
-// lines is room for a page.
-func (a *audit) checkAccount(ctx context.Context, target string, account accountState, limit int, lines *[]entryLine) error {
-	if account.Updated < a.mark.Created {
-		return nil
-	}
-	chain := chain{audit: a, account: account}
-	query := url.Values{"limit": {strconv.Itoa(limit)}}
-	for more := true; more; {
-		path := target + a.path("/v1/accounts/"+account.ID+"/entries", query)
-		resp, err := a.client.do(ctx, http.MethodGet, path, nil)
-		if err == nil && resp.status != http.StatusOK {
-			err = fmt.Errorf("status %d: %s", resp.status, resp.body)
-		}
-		var cursor string
-		if err == nil {
-			*lines, cursor, err = scanEntries(resp.body, (*lines)[:0])
-		}
-		if err != nil {
-			return fmt.Errorf("entries of %s: %w", account.ID, err)
-		}
-		more = chain.follow(*lines) && cursor != ""
-		query.Set("cursor", cursor)
-		query.Set("limit", strconv.Itoa(pageLimit))
-	}
-	chain.end()
-	return nil
 }
 
 // note takes what an account's journal has of the run.
@@ -180,57 +214,5 @@ func (a *audit) note(lines []entryLine) {
 		if twice {
 			a.v.Twice++
 		}
-	}
-}
-
-// chain follows the journal of one account from its newest line back to the mark.
-type chain struct {
-	audit   *audit
-	account accountState
-	newer   entryLine // the line before, in the order of reading, without its texts; zero at first
-	change  int64     // what that line added
-	done    bool      // the mark, or a line before it, was reached
-}
-
-// follow takes the next lines and reports whether older ones are wanted.
-func (c *chain) follow(lines []entryLine) (more bool) {
-	for i := range lines {
-		c.link(&lines[i])
-		if lines[i].seq <= c.audit.mark.Seq {
-			c.done = true
-			lines = lines[:i]
-			break
-		}
-	}
-	c.audit.note(lines)
-	return !c.done
-}
-
-// link checks that the line read before follows from this older one, or, at
-// first, that the account's balance is that after its newest line.
-func (c *chain) link(older *entryLine) {
-	switch {
-	case c.newer.seq == 0:
-		if amount([]byte(c.account.Posted)) != older.posted || amount([]byte(c.account.Held)) != older.held {
-			c.audit.fault("account %s has posted %s and held %s, its journal ends with %d and %d at seq %d",
-				c.account.ID, c.account.Posted, c.account.Held, older.posted, older.held, older.seq)
-		}
-	case older.seq >= c.newer.seq || c.newer.posted != older.posted+c.change:
-		c.audit.fault("account %s: seq %d (posted %d, by %+d) does not follow from seq %d (posted %d)",
-			c.account.ID, c.newer.seq, c.newer.posted, c.change, older.seq, older.posted)
-	}
-	c.newer, c.change = *older, older.change()
-	c.newer.payment, c.newer.kind, c.newer.direction = nil, nil, nil
-}
-
-// end checks the start of a journal that was read to it.
-func (c *chain) end() {
-	switch {
-	case c.done:
-	case c.newer.seq == 0 && amount([]byte(c.account.Posted)) != 0:
-		c.audit.fault("account %s has posted %s and no journal", c.account.ID, c.account.Posted)
-	case c.newer.posted != c.change:
-		c.audit.fault("account %s: its journal does not begin with 0: posted %d, by %+d at seq %d",
-			c.account.ID, c.newer.posted, c.change, c.newer.seq)
 	}
 }

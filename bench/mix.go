@@ -17,11 +17,12 @@ const (
 	void
 	refund
 	read
-	create // an account; Setup's
-	kinds  = iota
+	create  // an account; Setup's
+	journal // the newest entries of an account; the audit's
+	kinds   = iota
 )
 
-var kindNames = [kinds]string{"pay", "authorize", "capture", "void", "refund", "read", "create"}
+var kindNames = [kinds]string{"pay", "authorize", "capture", "void", "refund", "read", "create", "journal"}
 
 func (k kind) String() string { return kindNames[k] }
 

@@ -44,19 +44,19 @@ func (p pattern) id(n uint64) string {
 	return string(l.text)
 }
 
-// names reports whether id is one of the pattern's.
-func (p pattern) names(id string) bool {
+// number returns the number of the account with this id, if it is one of the
+// pattern's.
+func (p pattern) number(id string) (n int, ok bool) {
 	rest, ok := strings.CutPrefix(id, p.prefix)
-	number, ends := strings.CutSuffix(rest, p.suffix)
-	if !ok || !ends || len(number) != p.width {
-		return false
+	text, ends := strings.CutSuffix(rest, p.suffix)
+	if !ok || !ends || len(text) != p.width {
+		return 0, false
 	}
-	for _, digit := range number {
-		if digit < '0' || digit > '9' {
-			return false
-		}
+	if p.width == 0 {
+		return 0, true
 	}
-	return true
+	value, ok := digits([]byte(text))
+	return int(value), ok
 }
 
 func (p pattern) String() string { return p.prefix + strings.Repeat("#", p.width) + p.suffix }

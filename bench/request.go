@@ -72,7 +72,8 @@ type payments struct {
 	source, destination pattern
 	amount              int64
 	currency            string
-	batch               int // payments per request; 1: not a batch request
+	batch               int    // payments per request; 1: not a batch request
+	query               string // of a read of a journal, with the question mark
 }
 
 // request builds a request of a kind. For one that names an earlier payment,
@@ -82,7 +83,9 @@ func (p payments) request(k kind, idWidth int) *request {
 	case k.follows():
 		return p.followUp(k, idWidth)
 	case k == read:
-		return p.read()
+		return p.read("")
+	case k == journal:
+		return p.read("/entries" + p.query)
 	case k == create:
 		return p.create()
 	case p.batch > 1:
@@ -146,12 +149,12 @@ func (p payments) followUp(k kind, idWidth int) *request {
 	return &request{buf: append(head.text, body...), items: []item{{key: key}}, target: target}
 }
 
-// read builds the linearizable read of a source account.
-func (p payments) read() *request {
+// read builds the read of a source account, or of what its path has after that.
+func (p payments) read(rest string) *request {
 	var head layout
 	head.add("GET /v1/accounts/")
 	account := head.account(p.source)
-	head.add(" HTTP/1.1\r\nHost: ", p.host, "\r\n\r\n")
+	head.add(rest, " HTTP/1.1\r\nHost: ", p.host, "\r\n\r\n")
 	return &request{buf: head.text, items: []item{{source: account}}}
 }
 

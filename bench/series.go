@@ -33,11 +33,15 @@ func (w *window) reset() {
 	w.times.Reset()
 }
 
-// Progress is a second of a run that just ended.
+// Progress is a second of a run that just ended, or of its verification.
 type Progress struct {
 	Second
-	Of      time.Duration // of the whole run; 0: it ends after Config.Requests
-	Warming bool          // the second was before the measured time
+	// Verifying says that the load is over: only Entries means something then, the
+	// rows of journals that were checked so far.
+	Verifying bool
+	Entries   uint64
+	Of        time.Duration // of the whole run; 0: it ends after Config.Requests
+	Warming   bool          // the second was before the measured time
 }
 
 // series puts the seconds of all workers together. Workers hand over each

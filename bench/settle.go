@@ -25,9 +25,14 @@ func (w *worker) answered(i int, now int64) (action, error) {
 		c.rewind()
 		return w.pause(i, now), nil
 	}
-	if c.repeats != nil {
+	switch {
+	case w.job.inspect != nil:
+		if err := w.job.inspect(c.call.number, &c.reply); err != nil {
+			return stop, err
+		}
+	case c.repeats != nil:
 		w.compare(c)
-	} else {
+	default:
 		w.count(c, now)
 	}
 	w.measure(c, now)

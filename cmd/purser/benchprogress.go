@@ -40,6 +40,9 @@ func (p *progress) end() {
 }
 
 func progressLine(s bench.Progress) string {
+	if s.Verifying {
+		return fmt.Sprintf("checking the books: %d entries", s.Entries)
+	}
 	passed := time.Duration(s.At+1) * time.Second
 	line := fmt.Sprintf("%4ds  %8d/s  p50 %10s  p99 %10s  errors %d", s.At+1, s.Accepted, milliseconds(s.P50), milliseconds(s.P99), s.Errors)
 	if s.Warming {

@@ -12,6 +12,9 @@ import (
 func TestProgress(t *testing.T) {
 	warming := bench.Progress{Second: bench.Second{At: 0, Accepted: 5}, Of: 3 * time.Second, Warming: true}
 	last := bench.Progress{Second: bench.Second{At: 2, Accepted: 20_013, Errors: 7, P50: 410, P99: 2130}, Of: 3 * time.Second}
+	if got := progressLine(bench.Progress{Verifying: true, Entries: 9}); got != "checking the books: 9 entries" {
+		t.Errorf("verifying: %q", got)
+	}
 	for _, test := range []struct {
 		terminal bool
 		want     string
