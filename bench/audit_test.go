@@ -126,13 +126,21 @@ func TestVerify(t *testing.T) {
 }
 
 // TestVerifyFinds falsifies the books in every way that a verification has to
-// find, after the run's payment number 100.
+// find: after a payment whose lines are on later pages of the journals, and after
+// one of the last, whose lines are on the first pages, which are read otherwise.
 func TestVerifyFinds(t *testing.T) {
+	for page, at := range map[string]int{"first page": 396, "later page": 100} {
+		t.Run(page, func(t *testing.T) { testVerifyFinds(t, at) })
+	}
+}
+
+func testVerifyFinds(t *testing.T, at int) {
 	source := func(f *fake, p operation) *bookAccount { return f.book.account(p.Source) }
 	for name, test := range map[string]struct {
 		falsify func(f *fake, p operation)
 		admin   fakeAdmin
 		want    string
+		twice   bool
 	}{
 		"lost": {falsify: func(f *fake, p operation) {
 			a := source(f, p)
@@ -144,7 +152,18 @@ func TestVerifyFinds(t *testing.T) {
 			p.Key += "-again"
 			f.book.execute(p, 0)
 		}, want: "1 payments are in the journal that were acknowledged to nobody"},
-		"balance": {falsify: func(f *fake, p operation) { source(f, p).posted++ }, want: "does not follow from seq"},
+		"balance": {falsify: func(f *fake, p operation) {
+			source(f, p).posted++
+			f.book.execute(p, 0)
+		}, want: "does not follow from seq"},
+		"broken chain": {falsify: func(f *fake, p operation) {
+			a := source(f, p)
+			a.entries[len(a.entries)-1].Posted = "77"
+		}, want: "does not follow from seq"},
+		"line doubled": {falsify: func(f *fake, p operation) {
+			a := source(f, p)
+			a.entries = append(a.entries, a.entries[len(a.entries)-1])
+		}, want: "does not follow from seq", twice: true},
 		"last balance": {falsify: func(f *fake, _ operation) {
 			f.atEnd = func() { f.book.account("bench-03").Posted = "5" }
 		}, want: "account bench-03 has posted 5"},
@@ -157,6 +176,12 @@ func TestVerifyFinds(t *testing.T) {
 		"account gone": {falsify: func(f *fake, _ operation) {
 			f.atEnd = func() { delete(f.book.accounts, "bench-07") }
 		}, want: "19 accounts bench-##, want 20"},
+		"account listed twice": {falsify: func(f *fake, _ operation) {
+			f.atEnd = func() {
+				delete(f.book.accounts, "bench-07")
+				f.book.accounts["bench-07-again"] = f.book.account("bench-08")
+			}
+		}, want: "account bench-08 is listed after a later one, or twice", twice: true},
 		"books do not add up": {admin: fakeAdmin{sum: "-3"}, want: "add up to -3, not 0"},
 		"digests differ":      {admin: fakeAdmin{sum: "0", digest: "other"}, want: "node n1 other"},
 	} {
@@ -164,7 +189,7 @@ func TestVerifyFinds(t *testing.T) {
 			f := startFake(t)
 			count := 0
 			f.executed = func(p operation) {
-				if count++; count == 100 && test.falsify != nil {
+				if count++; count == at && test.falsify != nil {
 					test.falsify(f, p)
 				}
 			}
@@ -177,6 +202,9 @@ func TestVerifyFinds(t *testing.T) {
 			if r.Verification.OK || r.Verdict.Outcome != OutcomeBooksWrong ||
 				!strings.Contains(strings.Join(r.Verification.Faults, "; "), test.want) {
 				t.Errorf("want %q in %+v, verdict %+v", test.want, r.Verification, r.Verdict)
+			}
+			if n := r.Verification.Twice; (n > 0) != test.twice {
+				t.Errorf("%d found twice", n)
 			}
 		})
 	}

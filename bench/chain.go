@@ -93,8 +93,8 @@ func (c *chain) link(older *entryLine) {
 func (c *chain) end() {
 	switch {
 	case c.done:
-	case c.newer.seq == 0 && c.posted != 0:
-		c.audit.fault("account %s has posted %d and no journal", c.id, c.posted)
+	case c.newer.seq == 0 && (c.posted != 0 || c.held != 0):
+		c.audit.fault("account %s has posted %d and held %d, and no journal", c.id, c.posted, c.held)
 	case c.newer.posted != c.change:
 		c.audit.fault("account %s: its journal does not begin with 0: posted %d, by %+d at seq %d",
 			c.id, c.newer.posted, c.change, c.newer.seq)

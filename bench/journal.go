@@ -81,7 +81,7 @@ func (a *audit) list(ctx context.Context, p pattern) (*books, error) {
 		Accounts []accountState
 		Next     string `json:"next_cursor"`
 	}
-	listed := 0
+	listed, next := 0, 0
 	query := url.Values{"prefix": {p.prefix}, "limit": {strconv.Itoa(pageLimit)}}
 	for more := true; more; {
 		page.Accounts, page.Next = page.Accounts[:0], ""
@@ -93,6 +93,10 @@ func (a *audit) list(ctx context.Context, p pattern) (*books, error) {
 			if !ok || n >= want {
 				continue
 			}
+			if n < next {
+				a.fault("account %s is listed after a later one, or twice", account.ID)
+			}
+			next = n + 1
 			listed++
 			b.posted[n], b.held[n] = amount([]byte(account.Posted)), amount([]byte(account.Held))
 			if account.Updated >= a.mark.Created {

@@ -2,8 +2,14 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,6 +61,40 @@ func TestBenchRun(t *testing.T) {
 	code, said, r = benchRun(t, append(target, "--requests=20", "--connections=1", "--slo=p50<1ns,errors<=0")...)
 	if code != exitSLO || !strings.Contains(said, "objective p50<1ns missed") || !r.Verdict.SLOs[1].Met {
 		t.Errorf("exit code %d: %s; %+v", code, said, r.Verdict)
+	}
+}
+
+// TestBenchRunWrongBooks falsifies what a server says of its journals: once a line
+// occurs twice, once the newest is missing. A verification ends with the exit code
+// for that.
+func TestBenchRunWrongBooks(t *testing.T) {
+	p := serve(t, t.TempDir())
+	newest := regexp.MustCompile(`^(\{"entries":\[)(\{[^}]*\}),`)
+	for name, test := range map[string]struct{ falsify, want string }{
+		"doubled": {`$1$2,$2,`, "does not follow from seq"},
+		"missing": {`$1`, "account bench-3 has posted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proxy := httptest.NewServer(&httputil.ReverseProxy{
+				Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", p.api },
+				ModifyResponse: func(r *http.Response) error {
+					if r.Request.URL.Path != "/v1/accounts/bench-3/entries" {
+						return nil
+					}
+					body, err := io.ReadAll(r.Body)
+					body = newest.ReplaceAll(body, []byte(test.falsify))
+					r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+					r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+					return err
+				},
+			})
+			defer proxy.Close()
+			code, said, r := benchRun(t, "run", "--target", proxy.URL, "--admin", "http://"+p.admin,
+				"--accounts=10", "--connections=4", "--requests=400", "--verify")
+			if code != exitBooks || !strings.Contains(said, test.want) || r.Verification.OK {
+				t.Errorf("exit code %d, want %d, and %q: %s", code, exitBooks, test.want, said)
+			}
+		})
 	}
 }
 
