@@ -114,7 +114,8 @@ func (g generator) run(ctx context.Context, target string, l load, connections i
 	out := filepath.Join(g.dir, "result.json")
 	args := append([]string{"bench", "run", "--target", target, "--out", out,
 		"--connections", strconv.Itoa(connections), "--key-prefix", keyPrefix,
-		"--duration", g.duration.String(), "--warmup", g.warmup.String()}, l.flags...)
+		"--duration", g.duration.String(), "--warmup", g.warmup.String(),
+		"--patience", "2m"}, l.flags...) // a thousand accounts are funded in one request
 	if said, err := exec.CommandContext(ctx, g.binary, args...).CombinedOutput(); err != nil {
 		return r, fmt.Errorf("purser bench run: %w\n%s", err, said)
 	}

@@ -31,6 +31,7 @@ func (f *benchFlags) bind(cmd *cobra.Command) {
 	flags.DurationVar(&f.Duration, "duration", 10*time.Second, "measured time")
 	flags.DurationVar(&f.Warmup, "warmup", 2*time.Second, "time before measuring starts")
 	flags.IntVar(&f.Requests, "requests", 0, "end after this many requests instead of after --duration")
+	flags.DurationVar(&f.Patience, "patience", 10*time.Second, "how long a request is pursued before it is given up")
 	flags.IntVar(&f.Threads, "threads", 0, "workers that share the connections (default: half of the CPUs)")
 
 	flags.Var(number[int]{&f.Accounts}, "accounts", "accounts behind each {n} in the account ids, for example 1M (default 1)")
