@@ -77,10 +77,14 @@ fuzz:
 	done
 
 # The standard table, each row beside its ceiling; ROWS="hot,single" chooses, see
-# `purser bench table --help`.
-ROUNDS ?= 5
+# `purser bench table --help`. DURATION is that of one run, SUSTAINED the number of
+# payments of the row of that name, DIR where the servers keep their data meanwhile.
+ROUNDS    ?= 5
+DURATION  ?= 10s
+SUSTAINED ?= 100M
+DIR       ?= .
 bench: build
-	./bin/purser bench table --rounds $(ROUNDS) --rows "$(ROWS)" --results bench/results
+	./bin/purser bench table --rounds $(ROUNDS) --rows "$(ROWS)" --duration $(DURATION) --sustained $(SUSTAINED) --dir $(DIR) --results bench/results
 
 # One node beside three on this machine.
 bench-cluster: build

@@ -36,6 +36,9 @@ func (r *run) assemble(t *tally, responses times, elapsed time.Duration) Result 
 		Config:  cfg,
 	}
 	result.Generator = r.generator(result.Nodes)
+	if t.refusal.TotalCount() > 0 {
+		result.Refusal = newLatency(t.refusal.Histogram)
+	}
 	result.Service = result.Response
 	if cfg.open() {
 		result.Loop = "open"

@@ -63,6 +63,9 @@ type Result struct {
 	// an open loop it leaves out the wait for a free connection, and so hides
 	// what a slow server does to those behind; in a closed loop it is Response.
 	Service Latency `json:"service_us"`
+	// Refusal is the time from the first sending of a request to its being refused
+	// with 503: a server that is asked for too much says so at once.
+	Refusal Latency `json:"refusal_us,omitzero"`
 	// Operations splits the load by kind of request, in the order of Config.Mix.
 	Operations []Operation `json:"operations"`
 	// Series has the seconds of the whole run, warm-up and tail included.

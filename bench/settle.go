@@ -93,6 +93,9 @@ func (w *worker) measure(c *conn, now int64) {
 	w.window.record(now - c.due)
 	if w.job.measures(now) {
 		t.requests[k]++
+		if c.reply.status == statusUnavailable {
+			t.refusal.record(now - c.started)
+		}
 	}
 	switch {
 	case !w.job.open() && w.job.measures(now):

@@ -24,6 +24,14 @@ type Table struct {
 	// Restart kills the server, starts it again, and returns how long that took
 	// until it was ready. Default nil: the row is left out.
 	Restart func(ctx context.Context) (time.Duration, error)
+	// Engine measures what the engine does without HTTP, in payments/s, under a load
+	// of which it takes the batches, connections and times. Default nil: the row is
+	// left out.
+	Engine func(ctx context.Context, load Config) (float64, error)
+	// Peak returns the most memory, in bytes, that the server had resident since the
+	// call before, or 0 if that is not known. Default nil: memory is looked at after
+	// each run.
+	Peak func() float64
 	// Show, if set, is told of every figure when it is measured.
 	Show func(row string, round int, figure float64)
 }
@@ -67,6 +75,8 @@ type Figure struct {
 	Name   string    `json:"name"`
 	Median float64   `json:"median"`
 	Rounds []float64 `json:"rounds"`
+	// AtMost, if not 0, is what the median may be for the row's goal to be met.
+	AtMost float64 `json:"at_most,omitempty"`
 }
 
 // MeasureTable measures the rows of t on the server of cfg, round by round: the
@@ -118,7 +128,7 @@ func (t *Table) setup(ctx context.Context, cfg Config, list []row) error {
 	if err := Setup(ctx, cfg); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(list, func(r row) bool { return slices.Contains([]string{"uniform", "batch-uniform", "sustained"}, r.name) }) {
+	if !slices.ContainsFunc(list, func(r row) bool { return r.many }) {
 		return nil
 	}
 	many(&cfg)
@@ -145,7 +155,6 @@ func (t *Table) round(ctx context.Context, cfg Config, row row, result *RowResul
 
 // finish takes the medians.
 func (r *RowResult) finish() {
-	identity := func(x float64) float64 { return x }
 	for i := range r.Figures {
 		r.Figures[i].Median = median(r.Figures[i].Rounds, identity)
 	}
@@ -157,7 +166,12 @@ func (r *RowResult) finish() {
 	if r.AtMost {
 		r.Met = r.Figure <= r.Goal
 	}
+	for _, f := range r.Figures {
+		r.Met = r.Met && (f.AtMost == 0 || f.Median <= f.AtMost)
+	}
 }
+
+func identity(x float64) float64 { return x }
 
 // JSON writes r as indented JSON.
 func (r TableResult) JSON(w io.Writer) error { return writeJSON(w, r) }
@@ -199,7 +213,11 @@ func (r *RowResult) goal() string {
 func (r *RowResult) figures() string {
 	var parts []string
 	for _, f := range r.Figures {
-		parts = append(parts, f.Name+" "+shortNumber(f.Median))
+		text := f.Name + " " + shortNumber(f.Median)
+		if f.AtMost != 0 {
+			text += " (≤ " + shortNumber(f.AtMost) + ")"
+		}
+		parts = append(parts, text)
 	}
 	return strings.Join(parts, "; ")
 }

@@ -40,6 +40,7 @@ type tally struct {
 	response [kinds]times // measured; nil for kinds that the job does not have
 	service  times        // measured, of all kinds; nil in a closed loop
 	lag      times        // measured; nil in a closed loop
+	refusal  times        // measured, of requests answered 503
 
 	requests [kinds]uint64    // measured: answered
 	accepted [kinds]uint64    // measured: payments, or reads, answered 2xx
@@ -64,7 +65,7 @@ type tally struct {
 
 // newTally makes room for the kinds of a job.
 func newTally(has []kind, open bool) *tally {
-	t := &tally{examples: make(map[int]string)}
+	t := &tally{examples: make(map[int]string), refusal: newTimes()}
 	for _, k := range has {
 		t.response[k] = newTimes()
 	}
@@ -83,6 +84,7 @@ func (t *tally) merge(o *tally) {
 		t.requests[k] += o.requests[k]
 		t.accepted[k] += o.accepted[k]
 	}
+	t.refusal.Merge(o.refusal.Histogram)
 	if t.service.Histogram != nil {
 		t.service.Merge(o.service.Histogram)
 		t.lag.Merge(o.lag.Histogram)

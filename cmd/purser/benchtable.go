@@ -70,7 +70,7 @@ func (f *benchFlags) measureTable(ctx context.Context, t bench.Table, given bool
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	cfg.Targets, cfg.Admins, cfg.Dir = []string{"http://" + s.api}, []string{"http://" + s.admin}, s.dir
-	t.Restart = s.restart
+	t.Restart, t.Engine, t.Peak = s.restart, measureEngine, s.peak
 	return bench.MeasureTable(ctx, cfg, t)
 }
 
@@ -176,6 +176,14 @@ func (s *benchServer) restart(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
 	err := s.start(ctx)
 	return time.Since(began), err
+}
+
+// peak is the most memory that the process had since the last call.
+func (s *benchServer) peak() float64 {
+	if s.process == nil {
+		return 0
+	}
+	return peakResident(s.process.Process.Pid)
 }
 
 // end ends the process and waits for that.

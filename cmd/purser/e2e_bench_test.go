@@ -102,7 +102,7 @@ func TestBenchRunWrongBooks(t *testing.T) {
 func TestBenchTable(t *testing.T) {
 	t.Setenv(childVariable, "1") // for the server, which is this binary
 	dir, results := t.TempDir(), t.TempDir()
-	code, said := runSaying(t, []string{"bench", "table", "--rows=batch-hot,restart", "--rounds=1", "--requests=8",
+	code, said := runSaying(t, []string{"bench", "table", "--rows=batch-hot,engine,allocations,restart", "--rounds=1", "--requests=8",
 		"--dir", dir, "--results", results, "-o", "json", "--quiet"})
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, said)
@@ -115,7 +115,7 @@ func TestBenchTable(t *testing.T) {
 		t.Fatalf("results: %v, %v", kept, err)
 	}
 	text := string(mustRead(t, filepath.Join(results, kept[1].Name())))
-	for _, want := range []string{"| batch-hot |", "| restart |"} {
+	for _, want := range []string{"| batch-hot |", "engine alone, payments/s", "| engine |", "| allocations |", "| restart |"} {
 		if !strings.Contains(text, want) || strings.Contains(text, "failed") {
 			t.Errorf("the table lacks %q:\n%s", want, text)
 		}
