@@ -114,12 +114,13 @@ func (f *Frozen) Accounts() int {
 // All yields every account with its id and metadata, in no particular order.
 // What it yields is read-only and valid until Done.
 func (f *Frozen) All() iter.Seq[ledger.AccountView] {
+	tables := f.tables
+	if planted.Is(planted.ShardForgotten) {
+		tables = tables[:1]
+	}
 	return func(yield func(ledger.AccountView) bool) {
-		for i := range f.tables {
-			if planted.Is(planted.ShardForgotten) && i > 0 {
-				break
-			}
-			t := &f.tables[i]
+		for i := range tables {
+			t := &tables[i]
 			for n := range t.pages {
 				p := t.page(n)
 				for j := range p.used {
