@@ -67,7 +67,7 @@ func (b *batch) settle(applied *ledger.Applied, err error) bool {
 // keys calls fn with every idempotency key of the batch. It decodes the entry,
 // so it is for the rare path of a missed deadline.
 func (b *batch) keys(fn func(key []byte)) {
-	entry, err := ledger.DecodeEntry(b.entry)
+	entry, err := ledger.DecodeEntry(b.entry, int(b.entry[0]))
 	if err != nil {
 		panic("engine: cannot read the entry it wrote: " + err.Error())
 	}

@@ -114,7 +114,7 @@ func stamped(stamp ledger.Micros) *batch {
 	b := newBatch(time.Time{}, minRoom)
 	b.entry = ledger.AppendEntryCommand(b.entry, payment("a"))
 	b.stamp = stamp
-	ledger.PutEntryHeader(b.entry, 1, stamp)
+	ledger.PutEntryHeader(b.entry, ledger.NewestFormat, 1, stamp)
 	return b
 }
 

@@ -125,6 +125,24 @@ func TestStampsIncreaseWhateverTheClockDoes(t *testing.T) {
 	})
 }
 
+// TestEntriesHaveTheFormatOfTheCluster: of the moment when they are proposed.
+func TestEntriesHaveTheFormatOfTheCluster(t *testing.T) {
+	var format atomic.Int64
+	opts := Options{MaxInFlight: 1, Format: func() int { return int(format.Load()) }}
+	bubble(t, opts, func(t *testing.T, e *Engine, log *fakeLog) {
+		for i := range 3 {
+			format.Store(int64(i + 1))
+			c := execute(e, "a")
+			tk := expectProposed(t, log, i+1)[i]
+			if int(tk.format) != i+1 {
+				t.Errorf("entry %d has format %d", i+1, tk.format)
+			}
+			tk.apply()
+			expectApplied(t, c, tk)
+		}
+	})
+}
+
 func TestLeaderLost(t *testing.T) {
 	bubble(t, Options{MaxInFlight: 1}, func(t *testing.T, e *Engine, log *fakeLog) {
 		calls := []*call{execute(e, "a")}

@@ -23,6 +23,7 @@ type fakeLog struct {
 // ticket is one proposal. Its results echo the commands.
 type ticket struct {
 	index    uint64
+	format   byte
 	stamp    ledger.Micros
 	cmds     []ledger.Command
 	answered atomic.Bool // or about to be
@@ -32,11 +33,11 @@ type ticket struct {
 }
 
 func (l *fakeLog) Propose(bytes []byte) Proposal {
-	entry, err := ledger.DecodeEntry(bytes)
+	entry, err := ledger.DecodeEntry(bytes, int(bytes[0]))
 	if err != nil {
 		panic(err)
 	}
-	tk := &ticket{stamp: entry.Stamp, cmds: make([]ledger.Command, entry.Count), done: make(chan struct{})}
+	tk := &ticket{format: bytes[0], stamp: entry.Stamp, cmds: make([]ledger.Command, entry.Count), done: make(chan struct{})}
 	for i := range tk.cmds {
 		if _, err := entry.Next(&tk.cmds[i]); err != nil {
 			panic(err)

@@ -33,6 +33,9 @@ type Proposal interface {
 type Options struct {
 	// Log is required.
 	Log Log
+	// Format is the newest format of log entries that every node of the cluster
+	// reads, asked for each entry. Default: ledger.NewestFormat, always.
+	Format func() int
 	// Now reads the wall clock for the stamps; default time.Now.
 	Now func() time.Time
 	// MaxInFlight bounds the entries proposed and not yet applied. Default 1: the
@@ -59,6 +62,9 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	if o.Format == nil {
+		o.Format = func() int { return ledger.NewestFormat }
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -47,7 +47,7 @@ func (e *Engine) proposeNext() bool {
 		return false
 	}
 	sent := e.opts.Now()
-	b := e.seal(ledger.Micros(sent.UnixMicro()))
+	b := e.seal(ledger.Micros(sent.UnixMicro()), e.opts.Format())
 	if b == nil { // its deadline passed while it waited for the slot
 		<-e.slots
 		return true
@@ -57,7 +57,7 @@ func (e *Engine) proposeNext() bool {
 }
 
 // seal takes the oldest batch off the queue and stamps it.
-func (e *Engine) seal(now ledger.Micros) *batch {
+func (e *Engine) seal(now ledger.Micros, format int) *batch {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.queue) == 0 {
@@ -68,7 +68,7 @@ func (e *Engine) seal(now ledger.Micros) *batch {
 	e.queue = e.queue[1:]
 	e.lastStamp = e.stampAt(now)
 	b.stamp = e.lastStamp
-	ledger.PutEntryHeader(b.entry, b.count, b.stamp)
+	ledger.PutEntryHeader(b.entry, format, b.count, b.stamp)
 	e.room = nextRoom(e.room, len(b.entry))
 	return b
 }

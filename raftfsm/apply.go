@@ -31,7 +31,7 @@ func (m *machine) apply(index, term uint64, data []byte) (*ledger.Applied, error
 }
 
 func (m *machine) execute(index, term uint64, data []byte) (*ledger.Applied, error) {
-	entry, err := ledger.DecodeEntry(data)
+	entry, err := ledger.DecodeEntry(data, m.newest)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"purser/internal/ledger"
 )
 
 // A backup is a snapshot outside of a node: a file with the stream that a node
@@ -20,7 +22,7 @@ func Inspect(fs vfs.FS, path string) (m Meta, err error) {
 		return Meta{}, err
 	}
 	defer closeBackup(path, stream, &err)
-	return unpackMeta(stream)
+	return unpackMeta(stream, ledger.NewestFormat)
 }
 
 // Verify reads every byte of a backup and compares it with the meta. The error
@@ -29,14 +31,14 @@ func Inspect(fs vfs.FS, path string) (m Meta, err error) {
 // with ctx.
 func Verify(ctx context.Context, fs vfs.FS, path string) (Meta, error) {
 	return readBackup(fs, path, func(tar io.Reader) (Meta, error) {
-		return checkTar(stoppable{ctx, tar})
+		return checkTar(stoppable{ctx, tar}, ledger.NewestFormat)
 	})
 }
 
 // unpackBackup is Verify, and unpackTar into dir.
 func unpackBackup(ctx context.Context, fs vfs.FS, path, dir string) (Meta, error) {
 	return readBackup(fs, path, func(tar io.Reader) (Meta, error) {
-		return unpackTar(fs, stoppable{ctx, tar}, dir)
+		return unpackTar(fs, stoppable{ctx, tar}, dir, ledger.NewestFormat)
 	})
 }
 
@@ -66,7 +68,7 @@ func openBackup(fs vfs.FS, path string) (io.ReadCloser, error) {
 		}
 		return f, nil
 	}
-	m, raw, err := readMeta(fs, path)
+	m, raw, err := readMeta(fs, path, ledger.NewestFormat)
 	if err != nil {
 		return nil, err
 	}

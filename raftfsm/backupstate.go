@@ -8,6 +8,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"purser/internal/ledger"
 	"purser/internal/store"
 	"purser/shard"
 )
@@ -49,6 +50,8 @@ func openBackupState(cfg machineConfig, meta Meta) (*machine, error) {
 	switch {
 	case at.Snapshot != meta.Index:
 		err = damaged(metaName, "is of log entry %d, the state of %d", meta.Index, at.Snapshot)
+	case at.Membership.format() != meta.Format:
+		err = damaged(metaName, "has format %d, the state %d", meta.Format, at.Membership.format())
 	case !stats.equal(meta.Stats):
 		err = damaged(metaName, "says %+v, the state has %+v", meta.Stats, stats)
 	}
@@ -73,7 +76,7 @@ func readCheckpoint(cfg machineConfig) (meta checkpointMeta, err error) {
 	if !ok {
 		return meta, fmt.Errorf("%w: there is none", ErrCheckpointDamaged)
 	}
-	return decodeCheckpointMeta(raw)
+	return decodeCheckpointMeta(raw, ledger.NewestFormat)
 }
 
 // damagedState marks the error of opening a state whose files are as they were

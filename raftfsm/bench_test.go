@@ -34,7 +34,7 @@ func BenchmarkCapture(b *testing.B) {
 func benchmarkCapture(b *testing.B, fs vfs.FS) {
 	const payments, each = 400_000, 1000
 	dir := b.TempDir()
-	dirs := stateDirs{fs: fs, root: dir}
+	dirs := stateDirs{fs: fs, root: dir, newest: ledger.NewestFormat}
 	state, err := dirs.current()
 	if err != nil {
 		b.Fatal(err)

@@ -30,7 +30,7 @@ var (
 
 // proposeMembers has a change of the membership committed and applied here.
 func (n *Node) proposeMembers(c memberChange) error {
-	entry, err := encodeMemberChange(c)
+	entry, err := encodeMemberChange(c, n.fsm.Format())
 	if err != nil {
 		return err
 	}
@@ -60,6 +60,9 @@ func (n *Node) admit(ctx context.Context, in joinRequest) error {
 			return refusal(codeRefused, "%v", err)
 		}
 		in.Member.Learner = before.Learner
+	}
+	if err := state.welcome(in.Member); err != nil {
+		return refusal(codeRefused, "%v", err)
 	}
 	if err := n.visit(ctx, in.Member); err != nil {
 		return refusal(codeUnready, "%v", err)
@@ -139,13 +142,15 @@ func (n *Node) AddMember(ctx context.Context, m MemberRecord) error {
 	case in.Cluster != "" && in.Cluster != state.Cluster:
 		return fmt.Errorf("%w: node %q is in another cluster", ErrCannotChange, m.ID)
 	}
-	m.Incarnation, m.Formats = in.Incarnation, ledger.EntryVersion
+	m.Incarnation, m.Formats = in.Incarnation, in.Formats
 	before, known := state.find(m.ID)
 	if known {
 		if err := checkOwner(before, m.Incarnation); err != nil {
 			return fmt.Errorf("%w: %w", ErrCannotChange, err)
 		}
-		m.Formats = before.Formats
+	}
+	if err := state.welcome(m); err != nil {
+		return fmt.Errorf("%w: %w", ErrCannotChange, err)
 	}
 	if err := n.enlist(m, before, known); err != nil {
 		return fmt.Errorf("%w: %w", ErrCannotChange, err)

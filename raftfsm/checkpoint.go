@@ -13,21 +13,16 @@ import (
 	"purser/shard"
 )
 
-var (
-	// ErrCheckpointDamaged says that what the checkpoint says about itself is not
-	// what was written.
-	ErrCheckpointDamaged = errors.New("checkpoint is damaged")
-
-	// ErrCheckpointFormat says that the checkpoint was written by a newer purser.
-	ErrCheckpointFormat = errors.New("checkpoint has a newer format")
-)
+// ErrCheckpointDamaged says that what the checkpoint says about itself is not what
+// was written.
+var ErrCheckpointDamaged = errors.New("checkpoint is damaged")
 
 // checkpointMeta is the row that makes the pages in the store a state: it is
 // written in one table with them.
 //
 //	 0        1..3     4..7       8..
 //	+--------+--------+----------+------+
-//	| version| "ckp"  | CRC (LE) | JSON |
+//	| format | "ckp"  | CRC (LE) | JSON |
 //	+--------+--------+----------+------+
 //
 // The CRC-32C covers the JSON, which is all of the rest.
@@ -44,11 +39,9 @@ type checkpointMeta struct {
 }
 
 const (
-	checkpointVersion   = 1
+	checkpointMagic     = "ckp"
 	checkpointHeaderLen = 8
 )
-
-var checkpointMagic = [4]byte{checkpointVersion, 'c', 'k', 'p'}
 
 type worldMeta struct {
 	Currency string        `json:"currency"`
@@ -63,26 +56,30 @@ func (m *checkpointMeta) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode checkpoint: %w", err)
 	}
-	raw := append(make([]byte, 0, checkpointHeaderLen+len(body)), checkpointMagic[:]...)
+	raw := append(make([]byte, 0, checkpointHeaderLen+len(body)), byte(m.Membership.format()))
+	raw = append(raw, checkpointMagic...)
 	raw = binary.LittleEndian.AppendUint32(raw, crc32.Checksum(body, castagnoli))
 	return append(raw, body...), nil
 }
 
-// decodeCheckpointMeta is the inverse of encode. Its errors wrap
-// ErrCheckpointDamaged or ErrCheckpointFormat.
-func decodeCheckpointMeta(raw []byte) (meta checkpointMeta, err error) {
-	if len(raw) < checkpointHeaderLen || [3]byte(raw[1:]) != [3]byte(checkpointMagic[1:]) {
+// decodeCheckpointMeta is the inverse of encode. newest is the newest format that
+// the node reads. Errors wrap ErrCheckpointDamaged or ledger.ErrFormat.
+func decodeCheckpointMeta(raw []byte, newest int) (meta checkpointMeta, err error) {
+	if len(raw) < checkpointHeaderLen || string(raw[1:4]) != checkpointMagic {
 		return meta, fmt.Errorf("%w: %d bytes of something else", ErrCheckpointDamaged, len(raw))
 	}
-	if raw[0] > checkpointVersion {
-		return meta, fmt.Errorf("%w: %d, this build reads %d", ErrCheckpointFormat, raw[0], checkpointVersion)
+	if err := ledger.CheckFormat("the checkpoint", int(raw[0]), newest); err != nil {
+		return meta, err
 	}
 	body := raw[checkpointHeaderLen:]
-	if want, got := binary.LittleEndian.Uint32(raw[4:]), crc32.Checksum(body, castagnoli); raw[0] != checkpointVersion || want != got {
+	if want, got := binary.LittleEndian.Uint32(raw[4:]), crc32.Checksum(body, castagnoli); want != got {
 		return meta, fmt.Errorf("%w: checksum %08x, of its bytes %08x", ErrCheckpointDamaged, want, got)
 	}
 	if err := json.Unmarshal(body, &meta); err != nil {
 		return meta, fmt.Errorf("%w: %w", ErrCheckpointDamaged, err)
+	}
+	if format := meta.Membership.format(); int(raw[0]) != format {
+		return meta, fmt.Errorf("%w: format %d, of a cluster that used %d", ErrCheckpointDamaged, raw[0], format)
 	}
 	for _, w := range meta.Worlds {
 		if _, ok := ledger.ParseCurrency([]byte(w.Currency)); !ok {
@@ -168,6 +165,9 @@ func pages(in iter.Seq2[shard.Key, []byte]) iter.Seq2[store.PageKey, []byte] {
 		}
 	}
 }
+
+// format is the one of the state, and of what is made of it.
+func (f *frozen) format() int { return f.meta.Membership.format() }
 
 // stats describes the frozen state for the snapshot's meta.
 func (f *frozen) stats() SnapshotStats {

@@ -46,7 +46,7 @@ func TestCheckpointMetaGolden(t *testing.T) {
 	if string(raw) != string(want) {
 		t.Fatalf("encoding changed: %q, %s has %q", raw, golden, want)
 	}
-	again, err := decodeCheckpointMeta(raw)
+	again, err := decodeCheckpointMeta(raw, ledger.NewestFormat)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,17 +64,17 @@ func TestCheckpointMetaDamage(t *testing.T) {
 		for bit := range 8 {
 			bad := slices.Clone(raw)
 			bad[i] ^= 1 << bit
-			if _, err := decodeCheckpointMeta(bad); !errors.Is(err, ErrCheckpointDamaged) && !errors.Is(err, ErrCheckpointFormat) {
+			if _, err := decodeCheckpointMeta(bad, ledger.NewestFormat); !errors.Is(err, ErrCheckpointDamaged) && !errors.Is(err, ledger.ErrFormat) {
 				t.Fatalf("bit %d of byte %d: %v", bit, i, err)
 			}
 		}
-		if _, err := decodeCheckpointMeta(raw[:i]); !errors.Is(err, ErrCheckpointDamaged) {
+		if _, err := decodeCheckpointMeta(raw[:i], ledger.NewestFormat); !errors.Is(err, ErrCheckpointDamaged) {
 			t.Fatalf("cut to %d bytes: %v", i, err)
 		}
 	}
 	newer := slices.Clone(raw)
 	newer[0]++
-	if _, err := decodeCheckpointMeta(newer); !errors.Is(err, ErrCheckpointFormat) {
+	if _, err := decodeCheckpointMeta(newer, ledger.NewestFormat); !errors.Is(err, ledger.ErrFormat) {
 		t.Fatalf("newer format: %v", err)
 	}
 }
@@ -101,7 +101,7 @@ func TestDamagedCheckpointIsRefused(t *testing.T) {
 		is     func(error) bool
 	}{
 		{"meta", func(meta, _ []byte) { meta[len(meta)/2] ^= 1 }, func(err error) bool { return errors.Is(err, ErrCheckpointDamaged) }},
-		{"format", func(meta, _ []byte) { meta[0]++ }, func(err error) bool { return errors.Is(err, ErrCheckpointFormat) }},
+		{"format", func(meta, _ []byte) { meta[0]++ }, func(err error) bool { return errors.Is(err, ledger.ErrFormat) }},
 		{"page", func(_, page []byte) { page[len(page)/2] ^= 1 }, func(err error) bool {
 			var damaged *shard.DamagedPageError
 			return errors.As(err, &damaged)

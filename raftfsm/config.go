@@ -59,6 +59,10 @@ type Config struct {
 	Fatal func(error)
 	// Logger takes messages. Default: discarded.
 	Logger *slog.Logger
+
+	// newest is the newest format that the node reads and writes. Default
+	// ledger.NewestFormat; tests make a node of the next release.
+	newest int
 }
 
 func (c Config) withDefaults() Config {
@@ -79,6 +83,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AppendLimit == 0 {
 		c.AppendLimit = 5 * time.Second
+	}
+	if c.newest == 0 {
+		c.newest = ledger.NewestFormat
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

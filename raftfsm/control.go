@@ -38,6 +38,7 @@ type introduction struct {
 	Founders    []MemberRecord `json:"founders"` // of Cluster, if it is one of them
 	Members     []MemberRecord `json:"members"`  // of Cluster, as far as it knows
 	Leader      string         `json:"leader"`   // raft address, "" if unknown
+	Formats     int            `json:"formats"`  // newest that it reads
 }
 
 // joinRequest asks the leader for membership.
@@ -97,6 +98,7 @@ func (n *Node) introduce() introduction {
 		Cluster:     *n.identity.cluster.Load(),
 		Join:        sorted(n.cfg.Join),
 		Expect:      n.cfg.Expect,
+		Formats:     n.cfg.newest,
 		Members:     state.Members,
 	}
 	if state.Cluster != in.Cluster {

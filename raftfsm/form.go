@@ -240,7 +240,7 @@ func (n *Node) agree(answers []greeting, missing []error) ([]MemberRecord, error
 			return nil, fmt.Errorf("%s and %s are both node %q", founders[i].RaftAddr, a.addr, a.Node)
 		}
 		own = own || a.Incarnation == n.identity.incarnation
-		founders = slices.Insert(founders, i, MemberRecord{ID: a.Node, Incarnation: a.Incarnation, RaftAddr: a.addr, Formats: 1})
+		founders = slices.Insert(founders, i, MemberRecord{ID: a.Node, Incarnation: a.Incarnation, RaftAddr: a.addr, Formats: a.Formats})
 	}
 	if !own {
 		return nil, fmt.Errorf("this node answers at none of %q", join)

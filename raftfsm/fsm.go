@@ -200,6 +200,7 @@ func (s *fsmSnapshot) persist(sink *snapshotSink) error {
 		return err
 	}
 	stats := s.frozen.stats()
+	sink.meta.Format = s.frozen.format()
 	s.frozen.accounts.Done(true)
 	s.done = true
 	return sink.Commit(func(dir string) (SnapshotStats, error) {

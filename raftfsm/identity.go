@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
-
-	"purser/internal/ledger"
 )
 
 // Keys of what the stable store says about the cluster.
@@ -105,7 +103,7 @@ func (n *Node) self() MemberRecord {
 		Incarnation: n.identity.incarnation,
 		RaftAddr:    n.port.Addr().String(),
 		APIAddr:     n.cfg.APIAddr,
-		Formats:     ledger.EntryVersion,
+		Formats:     n.cfg.newest,
 	}
 }
 

@@ -23,7 +23,7 @@ type logEntry struct {
 
 func (e *logEntry) encode() []byte {
 	data := make([]byte, ledger.EntryHeaderLen)
-	ledger.PutEntryHeader(data, len(e.cmds), e.stamp)
+	ledger.PutEntryHeader(data, ledger.NewestFormat, len(e.cmds), e.stamp)
 	for i := range e.cmds {
 		data = ledger.AppendEntryCommand(data, &e.cmds[i])
 	}

@@ -1,6 +1,7 @@
 package raftfsm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -47,6 +48,7 @@ type machine struct {
 	places  []int                      // scratch: of the commands of an entry that look back
 
 	retention ledger.Micros
+	newest    int // format that the node reads and writes
 }
 
 // position is how far the machine has come. Invariant: every number but NextDue
@@ -87,6 +89,7 @@ type machineConfig struct {
 	dir       string
 	shards    int
 	retention ledger.Micros
+	newest    int // format that the node reads and writes; 0: that of this build
 	runKeys   int // see store.KeyOptions
 	store     store.Options
 }
@@ -99,6 +102,7 @@ var ErrRetention = errors.New("idempotency retention cannot change")
 // openMachine loads the state of the last checkpoint in cfg.dir, or starts an
 // empty one.
 func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error) {
+	cfg.newest = cmp.Or(cfg.newest, ledger.NewestFormat)
 	cfg.store.FS, cfg.store.Dir = cfg.fs, cfg.dir
 	st, err := store.Open(cfg.store)
 	if err != nil {
@@ -111,6 +115,7 @@ func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error)
 		touched:   make(map[ledger.Currency]*world),
 		recent:    &recentDigests{},
 		retention: cfg.retention,
+		newest:    cfg.newest,
 	}
 	m.members.Store(&membership{})
 	defer func() {
@@ -126,7 +131,7 @@ func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error)
 		return nil, meta, err
 	}
 	if ok {
-		if meta, err = decodeCheckpointMeta(raw); err != nil {
+		if meta, err = decodeCheckpointMeta(raw, cfg.newest); err != nil {
 			return nil, meta, err
 		}
 		if meta.Retention != cfg.retention {

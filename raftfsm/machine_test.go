@@ -56,7 +56,7 @@ func tryTestNode(t fatalf, fs vfs.FS, shards int, retention ledger.Micros) (*tes
 	if len(list) > 0 {
 		n.covered = list[0].Index
 	}
-	dirs := stateDirs{fs: fs, root: "states"}
+	dirs := stateDirs{fs: fs, root: "states", newest: ledger.NewestFormat}
 	dir, err := dirs.current()
 	if err != nil {
 		return nil, err

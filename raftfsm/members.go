@@ -19,7 +19,7 @@ type MemberRecord struct {
 	APIAddr     string `json:"api_addr"` // "" until the node has told it
 	// Learner keeps the node from being made a voter.
 	Learner bool `json:"learner,omitempty"`
-	// Formats is the newest log entry format that the node reads.
+	// Formats is the newest format that the node reads and writes; see formats.go.
 	Formats int `json:"formats"`
 	// Removed ids are kept: none comes back.
 	Removed bool `json:"removed,omitempty"`
@@ -30,6 +30,8 @@ type membership struct {
 	// Cluster names the cluster: it is new for one that was restored from a backup.
 	Cluster string         `json:"cluster"`
 	Members []MemberRecord `json:"members"` // by id
+	// Format is in use: what is written has it. It never falls. 0 is the oldest.
+	Format int `json:"format,omitempty"`
 }
 
 func (m *membership) find(id string) (MemberRecord, bool) {
@@ -50,29 +52,16 @@ func compareMember(m MemberRecord, id string) int {
 	return 0
 }
 
-// formats is the newest entry format that every member reads: no newer one may be
-// proposed.
-func (m *membership) formats() int {
-	newest := ledger.EntryVersion
-	for _, r := range m.Members {
-		if !r.Removed {
-			newest = min(newest, r.Formats)
-		}
-	}
-	return newest
-}
-
 // A log entry about the cluster. It moves no money, has no time, and leaves the
 // ledger's position and digest as they are.
 //
 //	 0     1        2..3   4..
 //	+-----+--------+------+------+
-//	| 'C' | version| zero | JSON |
+//	| 'C' | format | zero | JSON |
 //	+-----+--------+------+------+
 const (
-	memberEntryKind    = 'C'
-	memberEntryVersion = 1
-	memberEntryHeader  = 4
+	memberEntryKind   = 'C'
+	memberEntryHeader = 4
 )
 
 // memberChange is the JSON of such an entry.
@@ -81,36 +70,46 @@ type memberChange struct {
 	Found string `json:"found,omitempty"`
 	// Members are put into the place of those with the same ids.
 	Members []MemberRecord `json:"members"`
+	// Format, when set, is in use from the next entry on.
+	Format int `json:"format,omitempty"`
 }
 
-func encodeMemberChange(c memberChange) ([]byte, error) {
+func encodeMemberChange(c memberChange, format int) ([]byte, error) {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return nil, fmt.Errorf("encode membership: %w", err)
 	}
-	return append([]byte{memberEntryKind, memberEntryVersion, 0, 0}, body...), nil
+	return append([]byte{memberEntryKind, byte(format), 0, 0}, body...), nil
 }
 
 // isMemberChange tells the entries about the cluster from those of the ledger,
-// which begin with a small version.
+// which begin with a small number.
 func isMemberChange(entry []byte) bool { return len(entry) > 0 && entry[0] == memberEntryKind }
 
-func decodeMemberChange(entry []byte) (c memberChange, err error) {
-	if len(entry) < memberEntryHeader || entry[1] != memberEntryVersion || entry[2]|entry[3] != 0 {
-		return c, fmt.Errorf("membership entry: format %x, this build reads %d", entry[:min(len(entry), memberEntryHeader)], memberEntryVersion)
+// decodeMemberChange is the inverse of encodeMemberChange. newest is the newest format
+// that this node reads: it is not in a cluster that uses a newer one.
+func decodeMemberChange(entry []byte, newest int) (c memberChange, err error) {
+	if len(entry) < memberEntryHeader {
+		return c, fmt.Errorf("%w: membership entry of %d bytes", ledger.ErrDecode, len(entry))
+	}
+	if err := ledger.CheckFormat("the entry", int(entry[1]), newest); err != nil {
+		return c, err
+	}
+	if entry[1] < ledger.OldestFormat || entry[2]|entry[3] != 0 {
+		return c, fmt.Errorf("%w: membership entry that begins with %x", ledger.ErrDecode, entry[:memberEntryHeader])
 	}
 	if err := json.Unmarshal(entry[memberEntryHeader:], &c); err != nil {
-		return c, fmt.Errorf("membership entry: %w", err)
+		return c, fmt.Errorf("%w: membership entry: %w", ledger.ErrDecode, err)
 	}
-	return c, nil
+	return c, ledger.CheckFormat("all that follows", c.Format, newest)
 }
 
 // changed returns the membership after c. The one before stays as it is: others
 // may be reading it.
 func (m *membership) changed(c memberChange) *membership {
-	after := &membership{Cluster: m.Cluster, Members: slices.Clone(m.Members)}
+	after := &membership{Cluster: m.Cluster, Members: slices.Clone(m.Members), Format: max(m.Format, c.Format)}
 	if c.Found != "" {
-		after = &membership{Cluster: c.Found}
+		after.Cluster, after.Members = c.Found, nil
 	}
 	for _, r := range c.Members {
 		i, ok := slices.BinarySearchFunc(after.Members, r.ID, compareMember)
@@ -127,7 +126,7 @@ func (m *membership) changed(c memberChange) *membership {
 func (m *machine) applyMembers(index uint64, data []byte) error {
 	m.applying.Lock()
 	defer m.applying.Unlock()
-	c, err := decodeMemberChange(data)
+	c, err := decodeMemberChange(data, m.newest)
 	if err != nil {
 		return fmt.Errorf("apply log entry %d: %w", index, err)
 	}

@@ -123,7 +123,9 @@ func (n *Node) openStorage() error {
 	if err != nil {
 		return err
 	}
-	n.snapshots, err = OpenSnapshots(SnapshotConfig{Dir: filepath.Join(dir, snapshotsName)})
+	n.snapshots, err = OpenSnapshots(SnapshotConfig{
+		Dir: filepath.Join(dir, snapshotsName), Fatal: n.cfg.Fatal, newest: n.cfg.newest,
+	})
 	return err
 }
 
@@ -131,7 +133,7 @@ func (n *Node) openStorage() error {
 // snapshot, which only a lost or foreign state can be, it is restored from it:
 // the log that would lead there may be gone.
 func (n *Node) openState() error {
-	dirs := stateDirs{fs: vfs.Default, root: filepath.Join(n.cfg.DataDir, statesName)}
+	dirs := stateDirs{fs: vfs.Default, root: filepath.Join(n.cfg.DataDir, statesName), newest: n.cfg.newest}
 	dir, err := dirs.current()
 	if err != nil {
 		return err
@@ -141,6 +143,7 @@ func (n *Node) openState() error {
 		dir:       dir,
 		shards:    n.cfg.Shards,
 		retention: micros(n.cfg.Retention),
+		newest:    n.cfg.newest,
 		store: store.Options{
 			Fatal: n.cfg.Fatal,
 			DiskSlow: func(what string, took time.Duration) {

@@ -97,7 +97,9 @@ type proposer struct {
 func (p *proposer) propose(n *Node, cmds ...ledger.Command) (*ledger.Applied, error) {
 	p.stamp += 1000
 	e := logEntry{stamp: p.stamp, cmds: cmds}
-	return n.Propose(e.encode()).Wait()
+	data := e.encode()
+	ledger.PutEntryHeader(data, n.State().Format(), len(cmds), p.stamp)
+	return n.Propose(data).Wait()
 }
 
 func (p *proposer) pay(t *testing.T, n *Node, times int) {

@@ -162,7 +162,8 @@ type Status struct {
 	Digest       string
 	Shards       int
 	Cluster      string // its name; "" for a node that is in none
-	Formats      int    // newest entry format that every member reads
+	Format       int    // in use: of what is written
+	Formats      int    // the newest that this node reads
 	Forming      string // why the node is in no cluster, "" if it is
 	Diverged     error  // why it serves nothing, nil if it does
 	Members      []Member
@@ -174,6 +175,7 @@ type Member struct {
 	RaftAddress string
 	APIAddress  string
 	Voter       bool
+	Formats     int    // newest format that it has announced; 0 for none
 	Lag         uint64 // log entries behind the leader, as far as that knows; 0 on others
 	Reachable   bool   // it answered the leader's last question; true on others
 }
@@ -196,7 +198,7 @@ func (n *Node) Status() Status {
 		return nil
 	})
 	state := n.fsm.membership()
-	s.Cluster, s.Formats = *n.identity.cluster.Load(), state.formats()
+	s.Cluster, s.Format, s.Formats = *n.identity.cluster.Load(), state.format(), n.cfg.newest
 	s.Forming, s.Diverged = n.Forming(), n.Diverged()
 	if now, err := n.configuration(); err == nil {
 		s.Members = n.members(now, state)
@@ -210,7 +212,7 @@ func (n *Node) members(now raft.Configuration, state *membership) (list []Member
 		record, _ := state.find(string(server.ID))
 		m := Member{
 			ID: string(server.ID), RaftAddress: string(server.Address), APIAddress: record.APIAddr,
-			Voter: server.Suffrage == raft.Voter, Reachable: true,
+			Voter: server.Suffrage == raft.Voter, Formats: record.Formats, Reachable: true,
 		}
 		if m.ID != n.cfg.NodeID && known != nil {
 			var p progress

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"github.com/hashicorp/raft"
 
+	"purser/internal/ledger"
 	"purser/internal/ledger/ledgertest"
 )
 
@@ -60,7 +61,7 @@ func TestRestoreRefusesDamage(t *testing.T) {
 			found = append(found, restoring)
 		}
 		for _, err := range found {
-			if !errors.Is(err, ErrSnapshotDamaged) && !errors.Is(err, ErrStreamMalformed) && !errors.Is(err, ErrSnapshotFormat) {
+			if !errors.Is(err, ErrSnapshotDamaged) && !errors.Is(err, ErrStreamMalformed) && !errors.Is(err, ledger.ErrFormat) {
 				t.Fatalf("%s: %v", what, err)
 			}
 			named := func(name string) bool { return strings.Contains(err.Error(), name) }

@@ -219,7 +219,7 @@ func (r *restorer) begin() error {
 
 // build makes everything in the data directory, durably.
 func (r *restorer) build(ctx context.Context, stable identity) (out Restored, err error) {
-	states := stateDirs{fs: r.fs, root: r.path(statesName)}
+	states := stateDirs{fs: r.fs, root: r.path(statesName), newest: ledger.NewestFormat}
 	cfg := machineConfig{fs: r.fs, dir: states.path(1), shards: r.cfg.Shards, store: store.Options{Fatal: r.cfg.Fatal}}
 	meta, err := unpackBackup(ctx, r.fs, r.cfg.Backup, cfg.dir)
 	if err != nil {
@@ -262,7 +262,7 @@ func (r *restorer) build(ctx context.Context, stable identity) (out Restored, er
 // term, as raft begins one with every election; a vote is asked of nobody else.
 func ownCluster(cfg RestoreConfig, r Restored) (map[string][]byte, error) {
 	founders := []MemberRecord{{
-		ID: cfg.NodeID, Incarnation: rand.Text(), RaftAddr: cfg.RaftAddr, Formats: ledger.EntryVersion,
+		ID: cfg.NodeID, Incarnation: rand.Text(), RaftAddr: cfg.RaftAddr, Formats: ledger.NewestFormat,
 	}}
 	raw, err := json.Marshal(founders)
 	if err != nil {
@@ -321,6 +321,7 @@ func (r *restorer) fill(sink *snapshotSink, m *machine) error {
 		return err
 	}
 	stats := f.stats()
+	sink.meta.Format = f.format()
 	f.accounts.Done(true)
 	return sink.Commit(func(dir string) (SnapshotStats, error) { return stats, m.store.SaveTo(dir) })
 }

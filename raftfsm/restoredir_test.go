@@ -256,7 +256,7 @@ func memRestorer(t *testing.T, fs vfs.FS) *restorer {
 func testNodeOn(t *testing.T, fs vfs.FS) *testNode {
 	t.Helper()
 	n := &testNode{t: t, fs: fs, last: 3, covered: 3}
-	dirs := stateDirs{fs: fs, root: "data/" + statesName}
+	dirs := stateDirs{fs: fs, root: "data/" + statesName, newest: ledger.NewestFormat}
 	dir, err := dirs.current()
 	if err != nil {
 		t.Fatal(err)

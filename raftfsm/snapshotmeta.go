@@ -12,16 +12,13 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"purser/internal/ledger"
 )
 
-var (
-	// ErrSnapshotDamaged says that a snapshot does not hold what its meta says.
-	// Errors that wrap it name the file.
-	ErrSnapshotDamaged = errors.New("snapshot is damaged")
-
-	// ErrSnapshotFormat says that a snapshot was written by a newer purser.
-	ErrSnapshotFormat = errors.New("snapshot has a newer format")
-)
+// ErrSnapshotDamaged says that a snapshot does not hold what its meta says. Errors
+// that wrap it name the file.
+var ErrSnapshotDamaged = errors.New("snapshot is damaged")
 
 // damaged is an error that wraps ErrSnapshotDamaged and names the file.
 func damaged(file, format string, args ...any) error {
@@ -31,6 +28,9 @@ func damaged(file, format string, args ...any) error {
 // Meta describes a snapshot: where in the log it stands, what it holds, and the
 // checksum of each of its files.
 type Meta struct {
+	// Format is that of meta.json and of the state: the one that the cluster used.
+	Format int `json:"-"` // in the envelope
+
 	// ID names the snapshot and its directory: "term-index-milliseconds".
 	ID string `json:"id"`
 
@@ -95,8 +95,6 @@ const (
 	metaName  = "meta.json"
 	stateName = "state"
 
-	metaFormat = 1
-
 	// maxMetaBytes bounds the meta read into memory, from a peer too. It has room
 	// for about 150,000 files.
 	maxMetaBytes = 16 << 20
@@ -124,7 +122,7 @@ func encodeMeta(m Meta) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode snapshot meta: %w", err)
 	}
-	b, err := json.Marshal(metaEnvelope{metaFormat, crc32.Checksum(body, castagnoli), body})
+	b, err := json.Marshal(metaEnvelope{m.Format, crc32.Checksum(body, castagnoli), body})
 	if err != nil {
 		return nil, fmt.Errorf("encode snapshot meta: %w", err)
 	}
@@ -134,20 +132,23 @@ func encodeMeta(m Meta) ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// decodeMeta is the inverse of encodeMeta. Errors wrap ErrSnapshotDamaged or
-// ErrSnapshotFormat.
-func decodeMeta(b []byte) (Meta, error) {
+// decodeMeta is the inverse of encodeMeta. newest is the newest format that the node
+// reads. Errors wrap ErrSnapshotDamaged or ledger.ErrFormat.
+func decodeMeta(b []byte, newest int) (Meta, error) {
 	var e metaEnvelope
 	if err := json.Unmarshal(b, &e); err != nil {
 		return Meta{}, damaged(metaName, "%v", err)
 	}
-	if e.Format > metaFormat {
-		return Meta{}, fmt.Errorf("%w: %d, known up to %d", ErrSnapshotFormat, e.Format, metaFormat)
+	if err := ledger.CheckFormat("the snapshot", e.Format, newest); err != nil {
+		return Meta{}, err
+	}
+	if e.Format < ledger.OldestFormat {
+		return Meta{}, damaged(metaName, "format %d", e.Format)
 	}
 	if got := crc32.Checksum(e.Snapshot, castagnoli); got != e.CRC32C {
 		return Meta{}, damaged(metaName, "checksum %08x, stored %08x", got, e.CRC32C)
 	}
-	var m Meta
+	m := Meta{Format: e.Format}
 	if err := json.Unmarshal(e.Snapshot, &m); err != nil {
 		return Meta{}, damaged(metaName, "%v", err)
 	}
@@ -236,7 +237,7 @@ func (f SnapshotFile) compare(size int64, sum uint32) error {
 }
 
 // readMeta reads dir's meta.json, decoded and as it is.
-func readMeta(fs vfs.FS, dir string) (Meta, []byte, error) {
+func readMeta(fs vfs.FS, dir string, newest int) (Meta, []byte, error) {
 	f, err := fs.Open(fs.PathJoin(dir, metaName))
 	if err != nil {
 		return Meta{}, nil, fmt.Errorf("%w: %w", ErrSnapshotDamaged, err)
@@ -245,7 +246,7 @@ func readMeta(fs vfs.FS, dir string) (Meta, []byte, error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return Meta{}, nil, fmt.Errorf("read snapshot meta: %w", err)
 	}
-	m, err := decodeMeta(b)
+	m, err := decodeMeta(b, newest)
 	if err != nil {
 		return Meta{}, nil, fmt.Errorf("snapshot %s: %w", dir, err)
 	}

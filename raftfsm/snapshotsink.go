@@ -8,6 +8,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
+
+	"purser/internal/ledger"
 )
 
 var (
@@ -116,11 +118,14 @@ func (k *snapshotSink) Write(p []byte) (int, error) {
 		k.pipe, k.received = w, make(chan receipt, 1)
 		fs, state := k.store.cfg.FS, k.store.cfg.FS.PathJoin(k.tmp, stateName)
 		go func() {
-			meta, err := unpackTar(fs, r, state)
+			meta, err := unpackTar(fs, r, state, k.store.cfg.newest)
 			// Unblocks a Write, which then answers with the reason. Without one
 			// the stream has been read to its end.
 			_ = r.CloseWithError(err)
 			k.received <- receipt{meta, err}
+			if errors.Is(err, ledger.ErrFormat) {
+				k.store.cfg.Fatal(fmt.Errorf("receive snapshot: %w", err))
+			}
 		}()
 	}
 	return k.pipe.Write(p)
@@ -177,6 +182,7 @@ func (k *snapshotSink) receive(cause error) error {
 		return fmt.Errorf("%w: it has (index %d, term %d), announced (%d, %d)", ErrSnapshotMismatch,
 			got.meta.Index, got.meta.Term, k.meta.Index, k.meta.Term)
 	}
+	k.meta.Format = got.meta.Format
 	// The id stays this node's, and the configuration the one raft sent along.
 	k.meta.CreatedAt, k.meta.Stats, k.meta.Files = got.meta.CreatedAt, got.meta.Stats, got.meta.Files
 	k.filled = true

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/hashicorp/raft"
 
+	"purser/internal/ledger"
 	"purser/internal/planted"
 )
 
@@ -48,6 +49,12 @@ type SnapshotConfig struct {
 
 	// Now is the clock for ids and CreatedAt. Default time.Now.
 	Now func() time.Time
+
+	// Fatal is told of a snapshot of another node that has a newer format: raft
+	// would ask for it again for ever. Default: nobody is.
+	Fatal func(error)
+
+	newest int // format that the node reads; default ledger.NewestFormat
 }
 
 // withDefaults fills the fields that are zero.
@@ -64,6 +71,10 @@ func (c SnapshotConfig) withDefaults() SnapshotConfig {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Fatal == nil {
+		c.Fatal = func(error) {}
+	}
+	c.newest = cmp.Or(c.newest, ledger.NewestFormat)
 	return c
 }
 
@@ -151,7 +162,8 @@ func (s *SnapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 		return nil, fmt.Errorf("create snapshot: %w", err)
 	}
 	return &snapshotSink{store: s, tmp: tmp, meta: Meta{
-		ID: id, Index: index, Term: term,
+		Format: ledger.OldestFormat, // until the state says which
+		ID:     id, Index: index, Term: term,
 		Configuration: configuration.Clone(), ConfigurationIndex: configurationIndex,
 		CreatedAt: now,
 	}}, nil
@@ -245,7 +257,7 @@ func checkSizes(fs vfs.FS, state string, files []SnapshotFile) error {
 
 // meta reads the meta of the snapshot called id.
 func (s *SnapshotStore) meta(id string) (Meta, []byte, error) {
-	m, raw, err := readMeta(s.cfg.FS, s.path(id))
+	m, raw, err := readMeta(s.cfg.FS, s.path(id), s.cfg.newest)
 	if err == nil && m.ID != id {
 		err = fmt.Errorf("snapshot %s: %w", id, damaged(metaName, "has the id %s", m.ID))
 	}

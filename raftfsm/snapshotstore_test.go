@@ -15,6 +15,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
+
+	"purser/internal/ledger"
 )
 
 var testStats = SnapshotStats{
@@ -184,14 +186,14 @@ func TestSnapshotTravels(t *testing.T) {
 	}
 
 	fs := vfs.NewMem()
-	m, err := unpackTar(fs, bytes.NewReader(b), "restored")
+	m, err := unpackTar(fs, bytes.NewReader(b), "restored", ledger.NewestFormat)
 	if err != nil || !cmp.Equal(m, want) {
 		t.Fatalf("unpack: %v, %v", m, err)
 	}
 	if names, _ := fs.List("restored"); len(names) != len(testState()) {
 		t.Errorf("unpacked %v", names)
 	}
-	if _, err := unpackTar(fs, bytes.NewReader(b), "restored"); err == nil {
+	if _, err := unpackTar(fs, bytes.NewReader(b), "restored", ledger.NewestFormat); err == nil {
 		t.Error("unpacked over an older state")
 	}
 }
@@ -227,7 +229,7 @@ func TestSnapshotOfPebble(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = unpackTar(vfs.Default, r, dir+"/restored")
+	_, err = unpackTar(vfs.Default, r, dir+"/restored", ledger.NewestFormat)
 	if err = errors.Join(err, r.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +336,7 @@ func TestSnapshotMetaDamageIsNeverSkipped(t *testing.T) {
 		if err == nil {
 			t.Fatalf("%s: listed %d snapshots", what, len(metas))
 		}
-		if !errors.Is(err, ErrSnapshotDamaged) && !errors.Is(err, ErrSnapshotFormat) {
+		if !errors.Is(err, ErrSnapshotDamaged) && !errors.Is(err, ledger.ErrFormat) {
 			t.Fatalf("%s: %v", what, err)
 		}
 		if !strings.Contains(err.Error(), id) {

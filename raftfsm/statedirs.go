@@ -14,8 +14,9 @@ import (
 // state-2 after the first restore, and so on. The one with the highest number is
 // the state. A restored one appears under its name by one rename, whole.
 type stateDirs struct {
-	fs   vfs.FS
-	root string
+	fs     vfs.FS
+	root   string
+	newest int // format that the node reads
 }
 
 const (
@@ -56,7 +57,7 @@ func (d stateDirs) receive(stream io.Reader) (dir string, meta Meta, err error) 
 	if err := d.fs.RemoveAll(tmp); err != nil {
 		return "", meta, fmt.Errorf("receive state: %w", err)
 	}
-	if meta, err = unpackTar(d.fs, stream, tmp); err != nil {
+	if meta, err = unpackTar(d.fs, stream, tmp, d.newest); err != nil {
 		return "", meta, err
 	}
 	dir = d.path(next)

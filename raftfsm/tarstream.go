@@ -213,13 +213,14 @@ func (s *tarStream) readFile(p []byte) (int, error) {
 // sync. After an error dir holds a part of the state and must be removed.
 //
 // The stream must be, byte for byte, what tarStream writes for that meta;
-// anything else is ErrStreamMalformed or ErrSnapshotDamaged. No path is taken
-// from an entry: its header is compared with the one expected.
-func unpackTar(fs vfs.FS, r io.Reader, dir string) (Meta, error) {
+// anything else is ErrStreamMalformed or ErrSnapshotDamaged, and a newer format than
+// newest ledger.ErrFormat. No path is taken from an entry: its header is compared with
+// the one expected.
+func unpackTar(fs vfs.FS, r io.Reader, dir string, newest int) (Meta, error) {
 	if err := freshDir(fs, dir); err != nil {
 		return Meta{}, err
 	}
-	m, err := readTar(r, func(f SnapshotFile, content io.Reader, buf []byte) error {
+	m, err := readTar(r, newest, func(f SnapshotFile, content io.Reader, buf []byte) error {
 		return unpackFile(fs, content, dir, f, buf)
 	})
 	if err != nil {
@@ -229,16 +230,16 @@ func unpackTar(fs vfs.FS, r io.Reader, dir string) (Meta, error) {
 }
 
 // checkTar is unpackTar without a place to write to.
-func checkTar(r io.Reader) (Meta, error) {
-	return readTar(r, func(f SnapshotFile, content io.Reader, buf []byte) error {
+func checkTar(r io.Reader, newest int) (Meta, error) {
+	return readTar(r, newest, func(f SnapshotFile, content io.Reader, buf []byte) error {
 		return f.check(content, nil, buf)
 	})
 }
 
 // readTar reads a stream to its end and hands the content of each file to take,
 // which has to read it through buf and check it.
-func readTar(r io.Reader, take func(f SnapshotFile, content io.Reader, buf []byte) error) (Meta, error) {
-	m, err := unpackMeta(r)
+func readTar(r io.Reader, newest int, take func(f SnapshotFile, content io.Reader, buf []byte) error) (Meta, error) {
+	m, err := unpackMeta(r, newest)
 	if err != nil {
 		return Meta{}, err
 	}
@@ -264,7 +265,7 @@ func readTar(r io.Reader, take func(f SnapshotFile, content io.Reader, buf []byt
 }
 
 // unpackMeta reads the first entry.
-func unpackMeta(r io.Reader) (Meta, error) {
+func unpackMeta(r io.Reader, newest int) (Meta, error) {
 	head := make([]byte, tarBlock)
 	if _, err := io.ReadFull(r, head); err != nil {
 		return Meta{}, fmt.Errorf("%w: header of %s: %w", ErrStreamMalformed, metaName, err)
@@ -278,7 +279,7 @@ func unpackMeta(r io.Reader) (Meta, error) {
 	if _, err := io.ReadFull(r, raw); err != nil {
 		return Meta{}, fmt.Errorf("%w: %s: %w", ErrStreamMalformed, metaName, err)
 	}
-	m, err := decodeMeta(raw)
+	m, err := decodeMeta(raw, newest)
 	if err != nil {
 		return Meta{}, err
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
 	"pgregory.net/rapid"
+
+	"purser/internal/ledger"
 )
 
 func TestStreamHasExactlyItsSize(t *testing.T) {
@@ -174,7 +176,7 @@ func TestStreamRefusesForeignEntries(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := forge(t, c.rows, c.entries, content)
 			dir := t.TempDir()
-			_, err := unpackTar(vfs.Default, bytes.NewReader(b), dir+"/in/state")
+			_, err := unpackTar(vfs.Default, bytes.NewReader(b), dir+"/in/state", ledger.NewestFormat)
 			if !errors.Is(err, ErrStreamMalformed) && !errors.Is(err, ErrSnapshotDamaged) {
 				t.Errorf("unpacked: %v", err)
 			}
@@ -186,7 +188,7 @@ func TestStreamRefusesForeignEntries(t *testing.T) {
 		})
 	}
 	ok := forge(t, []SnapshotFile{row}, []tar.Header{file("state/a.sst")}, content)
-	if _, err := unpackTar(vfs.NewMem(), bytes.NewReader(ok), "in"); err != nil {
+	if _, err := unpackTar(vfs.NewMem(), bytes.NewReader(ok), "in", ledger.NewestFormat); err != nil {
 		t.Errorf("the forger cannot make a good stream: %v", err)
 	}
 }
@@ -194,7 +196,7 @@ func TestStreamRefusesForeignEntries(t *testing.T) {
 // forge makes a stream of entries behind a meta that has rows.
 func forge(t *testing.T, rows []SnapshotFile, entries []tar.Header, content []byte) []byte {
 	t.Helper()
-	raw, err := encodeMeta(Meta{ID: "2-9-1", Index: 9, Term: 2, Files: rows})
+	raw, err := encodeMeta(Meta{Format: 1, ID: "2-9-1", Index: 9, Term: 2, Files: rows})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +230,7 @@ func forge(t *testing.T, rows []SnapshotFile, entries []tar.Header, content []by
 
 func TestStreamBoundsTheMetaItReads(t *testing.T) {
 	head := tarHeader(metaName, maxMetaBytes+1)
-	if _, err := unpackTar(vfs.NewMem(), bytes.NewReader(head), "in"); !errors.Is(err, ErrStreamMalformed) {
+	if _, err := unpackTar(vfs.NewMem(), bytes.NewReader(head), "in", ledger.NewestFormat); !errors.Is(err, ErrStreamMalformed) {
 		t.Errorf("a meta of %d bytes: %v", maxMetaBytes+1, err)
 	}
 }
@@ -335,8 +337,8 @@ func TestMetaEncodingIsStable(t *testing.T) {
 		t.Errorf("inspect: %+v, %v", m, err)
 	}
 	newer := bytes.Replace(want, []byte(`"format":1`), []byte(`"format":2`), 1)
-	if _, err := decodeMeta(newer); !errors.Is(err, ErrSnapshotFormat) {
-		t.Errorf("format 2: %v, want ErrSnapshotFormat", err)
+	if _, err := decodeMeta(newer, ledger.NewestFormat); !errors.Is(err, ledger.ErrFormat) {
+		t.Errorf("format 2: %v, want ledger.ErrFormat", err)
 	}
 }
 
@@ -347,7 +349,7 @@ func FuzzDecodeMeta(f *testing.F) {
 	}
 	f.Add(golden)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := decodeMeta(b)
+		m, err := decodeMeta(b, ledger.NewestFormat)
 		if err != nil {
 			return
 		}
@@ -359,7 +361,7 @@ func FuzzDecodeMeta(f *testing.F) {
 
 func FuzzUnpackTar(f *testing.F) {
 	f.Add(append(tarHeader(metaName, 10), make([]byte, 1536)...))
-	raw, err := encodeMeta(Meta{ID: "2-9-1", Index: 9, Term: 2, Files: []SnapshotFile{{Name: "a"}}})
+	raw, err := encodeMeta(Meta{Format: 1, ID: "2-9-1", Index: 9, Term: 2, Files: []SnapshotFile{{Name: "a"}}})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -368,7 +370,7 @@ func FuzzUnpackTar(f *testing.F) {
 	f.Add(append(append(good, tarHeader("state/a", 0)...), zeros[:]...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fs := vfs.NewMem()
-		if m, err := unpackTar(fs, bytes.NewReader(b), "in/state"); err == nil {
+		if m, err := unpackTar(fs, bytes.NewReader(b), "in/state", ledger.NewestFormat); err == nil {
 			if raw, _ := encodeMeta(m); streamSize(m, len(raw)) != int64(len(b)) {
 				t.Errorf("%d bytes unpacked as a stream of %d", len(b), streamSize(m, len(raw)))
 			}

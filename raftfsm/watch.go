@@ -160,6 +160,9 @@ func (n *Node) lookAsLeader(ctx context.Context, now raft.Configuration) error {
 			return err
 		}
 	}
+	if err := n.raiseFormat(now); err != nil {
+		return err
+	}
 	of := n.askAll(ctx, now)
 	n.progress.set(of)
 	var faults []error

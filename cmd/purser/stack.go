@@ -18,7 +18,7 @@ func openStack(cfg raftfsm.Config, opts engine.Options) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts.Log = nodeLog{node}
+	opts.Log, opts.Format = nodeLog{node}, node.State().Format
 	eng, err := engine.New(opts)
 	if err != nil {
 		return nil, errors.Join(err, node.Close())

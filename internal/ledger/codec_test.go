@@ -65,8 +65,8 @@ func TestEntryRoundTrip(t *testing.T) {
 			}
 			src = ledger.AppendEntryCommand(src, c)
 		}
-		ledger.PutEntryHeader(src, len(steps), stamp)
-		e, err := ledger.DecodeEntry(src)
+		ledger.PutEntryHeader(src, ledger.NewestFormat, len(steps), stamp)
+		e, err := ledger.DecodeEntry(src, ledger.NewestFormat)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,25 +96,29 @@ func TestEntryRefused(t *testing.T) {
 	entry := func(change func(b []byte) []byte) []byte {
 		b := make([]byte, ledger.EntryHeaderLen)
 		b = ledger.AppendEntryCommand(b, &ledger.Command{Kind: ledger.Expire, Payment: 7})
-		ledger.PutEntryHeader(b, 1, 5)
+		ledger.PutEntryHeader(b, ledger.NewestFormat, 1, 5)
 		return change(b)
 	}
 	bad := map[string][]byte{
-		"newer format":   entry(func(b []byte) []byte { b[0]++; return b }),
+		"no format":      entry(func(b []byte) []byte { b[0] = 0; return b }),
 		"reserved bytes": entry(func(b []byte) []byte { b[2] = 1; return b }),
 		"short":          entry(func(b []byte) []byte { return b[:15] }),
 		"count":          entry(func(b []byte) []byte { b[7] = 0xff; return b }),
 	}
 	for name, src := range bad {
-		if _, err := ledger.DecodeEntry(src); !errors.Is(err, ledger.ErrDecode) {
+		if _, err := ledger.DecodeEntry(src, ledger.NewestFormat); !errors.Is(err, ledger.ErrDecode) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	_, err := ledger.DecodeEntry(bad["newer format"])
-	if err == nil || !strings.Contains(err.Error(), "format 2") {
+	newer := entry(func(b []byte) []byte { b[0]++; return b })
+	_, err := ledger.DecodeEntry(newer, ledger.NewestFormat)
+	if !errors.Is(err, ledger.ErrFormat) || !strings.Contains(err.Error(), "format 2") {
 		t.Errorf("a newer format is not named: %v", err)
 	}
-	e, err := ledger.DecodeEntry(entry(func(b []byte) []byte { return append(b, 0) }))
+	if _, err := ledger.DecodeEntry(newer, ledger.NewestFormat+1); err != nil {
+		t.Errorf("the newest format: %v", err)
+	}
+	e, err := ledger.DecodeEntry(entry(func(b []byte) []byte { return append(b, 0) }), ledger.NewestFormat)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +198,7 @@ func examples() []ledger.Command {
 func TestGolden(t *testing.T) {
 	commands := examples()
 	entry := make([]byte, ledger.EntryHeaderLen)
-	ledger.PutEntryHeader(entry, len(commands), 1_700_000_000_000_000)
+	ledger.PutEntryHeader(entry, ledger.NewestFormat, len(commands), 1_700_000_000_000_000)
 	book := ledgertest.NewBook()
 	var records [][]byte
 	for i := range commands {

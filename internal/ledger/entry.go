@@ -5,9 +5,6 @@ import (
 	"fmt"
 )
 
-// EntryVersion is the newest format of a log entry that this build understands.
-const EntryVersion = 1
-
 // EntryHeaderLen is the length of the header before the commands, in bytes.
 const EntryHeaderLen = 16
 
@@ -15,16 +12,17 @@ const EntryHeaderLen = 16
 //
 //	 0        1..3      4..7         8..15            16..
 //	+--------+---------+------------+----------------+----------------------+
-//	| version| zero    | count (LE) | stamped µs (LE)| count × (len command)|
+//	| format | zero    | count (LE) | stamped µs (LE)| count × (len command)|
 //	+--------+---------+------------+----------------+----------------------+
 //
 // len is a uvarint. An entry without commands is legal: it advances log time,
 // which expires what is due, and serves as a barrier for reads.
 
-// PutEntryHeader fills the first EntryHeaderLen bytes of entry.
-func PutEntryHeader(entry []byte, count int, stamp Micros) {
+// PutEntryHeader fills the first EntryHeaderLen bytes of entry. format is the newest
+// that all nodes read.
+func PutEntryHeader(entry []byte, format, count int, stamp Micros) {
 	_ = entry[:EntryHeaderLen]
-	entry[0], entry[1], entry[2], entry[3] = EntryVersion, 0, 0, 0
+	entry[0], entry[1], entry[2], entry[3] = byte(format), 0, 0, 0
 	binary.LittleEndian.PutUint32(entry[4:], uint32(count))
 	binary.LittleEndian.PutUint64(entry[8:], uint64(stamp))
 }
@@ -55,13 +53,17 @@ type Entry struct {
 	body  []byte
 }
 
-// DecodeEntry reads an entry's header. A newer format is refused by its number.
-func DecodeEntry(src []byte) (Entry, error) {
+// DecodeEntry reads an entry's header. newest is the newest format that the caller
+// reads: NewestFormat. Errors wrap ErrDecode, or ErrFormat for a newer one.
+func DecodeEntry(src []byte, newest int) (Entry, error) {
 	if len(src) < EntryHeaderLen {
 		return Entry{}, fmt.Errorf("%w: entry of %d bytes", ErrDecode, len(src))
 	}
-	if src[0] != EntryVersion || src[1]|src[2]|src[3] != 0 {
-		return Entry{}, fmt.Errorf("%w: entry format %d, this build reads %d", ErrDecode, src[0], EntryVersion)
+	if err := CheckFormat("the entry", int(src[0]), newest); err != nil {
+		return Entry{}, err
+	}
+	if src[0] < OldestFormat || src[1]|src[2]|src[3] != 0 {
+		return Entry{}, fmt.Errorf("%w: entry that begins with %x", ErrDecode, src[:4])
 	}
 	e := Entry{
 		Stamp: Micros(binary.LittleEndian.Uint64(src[8:])),

@@ -34,11 +34,11 @@ func FuzzDecodeEntry(f *testing.F) {
 	seed := make([]byte, ledger.EntryHeaderLen)
 	for i, c := range examples() {
 		seed = ledger.AppendEntryCommand(seed, &c)
-		ledger.PutEntryHeader(seed, i+1, 42)
+		ledger.PutEntryHeader(seed, ledger.NewestFormat, i+1, 42)
 		f.Add(append([]byte(nil), seed...))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		e, err := ledger.DecodeEntry(src)
+		e, err := ledger.DecodeEntry(src, ledger.NewestFormat)
 		if err != nil {
 			return
 		}
@@ -55,8 +55,8 @@ func FuzzDecodeEntry(f *testing.F) {
 		if e.Done() != nil {
 			return
 		}
-		ledger.PutEntryHeader(again, e.Count, e.Stamp)
-		second, err := ledger.DecodeEntry(again)
+		ledger.PutEntryHeader(again, ledger.NewestFormat, e.Count, e.Stamp)
+		second, err := ledger.DecodeEntry(again, ledger.NewestFormat)
 		if err != nil || second.Count != e.Count || second.Stamp != e.Stamp {
 			t.Fatalf("%d commands at %d became %d at %d, %v", e.Count, e.Stamp, second.Count, second.Stamp, err)
 		}
