@@ -91,6 +91,11 @@ type Status struct {
 	Shards       int           `json:"shards"`
 	Snapshot     *SnapshotInfo `json:"snapshot"` // the newest, nil for none
 	Version      string        `json:"version"`  // of the program
+	Cluster      string        `json:"cluster"`  // its name; empty for a node that is in none
+	Format       int           `json:"format"`   // that the cluster uses: of log entries and snapshots
+	Formats      int           `json:"formats"`  // the newest that this program reads
+	Forming      string        `json:"forming"`  // why the node is in no cluster, empty if it is
+	Diverged     string        `json:"diverged"` // why the node serves nothing, empty if it does
 }
 
 // Member is one node of the cluster.
@@ -99,6 +104,8 @@ type Member struct {
 	RaftAddr string `json:"raft_addr"`
 	APIAddr  string `json:"api_addr"`
 	Voter    bool   `json:"voter"`
+	// Formats is the newest format that the member reads, 0 if it has not said yet.
+	Formats int `json:"formats"`
 	// Lag is how many log entries the member is known to be behind the leader.
 	Lag uint64 `json:"lag"`
 	// Reachable is false for a member that did not answer the leader's last

@@ -35,10 +35,17 @@ func (o operator) Status() transport.Status {
 		Digest:       in.Digest,
 		Shards:       in.Shards,
 		Version:      buildVersion(),
+		Cluster:      in.Cluster,
+		Format:       in.Format,
+		Formats:      in.Formats,
+		Forming:      in.Forming,
+	}
+	if in.Diverged != nil {
+		out.Diverged = in.Diverged.Error()
 	}
 	for _, m := range in.Members {
 		out.Members = append(out.Members, transport.Member{
-			ID: m.ID, RaftAddr: m.RaftAddress, APIAddr: m.APIAddress, Voter: m.Voter, Lag: m.Lag, Reachable: m.Reachable,
+			ID: m.ID, RaftAddr: m.RaftAddress, APIAddr: m.APIAddress, Voter: m.Voter, Formats: m.Formats, Lag: m.Lag, Reachable: m.Reachable,
 		})
 	}
 	if list, err := o.List(); err != nil {

@@ -80,6 +80,7 @@ type memberView struct {
 	Voter    bool   `json:"voter"`
 	Lag      uint64 `json:"lag"`
 
+	Formats   int  `json:"formats"`
 	Reachable bool `json:"reachable"`
 }
 
@@ -94,6 +95,11 @@ type statusView struct {
 	Members      []memberView `json:"members"`
 	Shards       int          `json:"shards"`
 	Version      string       `json:"version"`
+	Cluster      string       `json:"cluster"`
+	Format       int          `json:"format"`
+	Formats      int          `json:"formats"`
+	Forming      string       `json:"forming"`
+	Diverged     string       `json:"diverged"`
 }
 
 // showStatus prints a server's status, of which table shows people a part.
@@ -113,17 +119,26 @@ func statusCommand() *cobra.Command {
 		Short: "Show the state of a running server",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.showStatus(cmd, func(w io.Writer, s *statusView) {
-				fmt.Fprintf(w, "node\t%s\nrole\t%s\nleader\t%s\nterm\t%d\ncommit index\t%d\napplied index\t%d\ndigest\t%s\nshards\t%d\nversion\t%s\n",
-					s.Node, s.Role, s.Leader, s.Term, s.CommitIndex, s.AppliedIndex, s.Digest, s.Shards, s.Version)
-				for _, m := range s.Members {
-					fmt.Fprintf(w, "member\t%s\traft=%s\tapi=%s\tvoter=%t\tlag=%d\n", m.ID, m.RaftAddr, m.APIAddr, m.Voter, m.Lag)
-				}
-			})
+			return c.showStatus(cmd, writeStatus)
 		},
 	}
 	c.bind(cmd)
 	return cmd
+}
+
+func writeStatus(w io.Writer, s *statusView) {
+	fmt.Fprintf(w, "node\t%s\nrole\t%s\nleader\t%s\nterm\t%d\ncommit index\t%d\napplied index\t%d\ndigest\t%s\nshards\t%d\nversion\t%s\n",
+		s.Node, s.Role, s.Leader, s.Term, s.CommitIndex, s.AppliedIndex, s.Digest, s.Shards, s.Version)
+	fmt.Fprintf(w, "cluster\t%s\nformat\t%d\treads up to %d\n", s.Cluster, s.Format, s.Formats)
+	if s.Forming != "" {
+		fmt.Fprintf(w, "forming\t%s\n", s.Forming)
+	}
+	if s.Diverged != "" {
+		fmt.Fprintf(w, "diverged\t%s\n", s.Diverged)
+	}
+	for _, m := range s.Members {
+		fmt.Fprintf(w, "member\t%s\traft=%s\tapi=%s\tvoter=%t\tlag=%d\n", m.ID, m.RaftAddr, m.APIAddr, m.Voter, m.Lag)
+	}
 }
 
 type verifyView struct {

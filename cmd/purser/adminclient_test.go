@@ -16,7 +16,8 @@ import (
 var adminAnswers = map[string]string{
 	"GET /admin/v1/status": `{"node":"n1","role":"leader","leader":"n1","term":3,"commit_index":18446744073709551615,"applied_index":17,` +
 		`"digest":"ab","members":[{"id":"n1","raft_addr":"127.0.0.1:1","api_addr":"127.0.0.1:2","voter":true,"lag":0,"new":1}],"shards":2,` +
-		`"snapshot":{"id":"3-17","index":17,"term":3,"bytes":4096,"created_at":"2026-01-02T03:04:05.000006Z","took_ms":12},"version":"v"}`,
+		`"snapshot":{"id":"3-17","index":17,"term":3,"bytes":4096,"created_at":"2026-01-02T03:04:05.000006Z","took_ms":12},"version":"v",` +
+		`"cluster":"c1","format":3,"formats":4,"forming":"nobody-leads","diverged":"other-digest"}`,
 	"GET /admin/v1/snapshots":         `{"snapshots":[{"id":"3-17","index":17,"term":3,"bytes":4096,"created_at":"2026-01-02T03:04:05.000006Z","took_ms":0,"new":[]}]}`,
 	"POST /admin/v1/snapshots":        `{"id":"3-17","index":17,"term":3,"bytes":4096,"created_at":"2026-01-02T03:04:05.000006Z","took_ms":12,"new":{}}`,
 	"POST /admin/v1/verify":           `{"ok":true,"currencies":{"USD":{"accounts":2,"sum":"0","new":null}},"index":17,"deep":false,"rows":41}`,
@@ -82,7 +83,7 @@ func TestOutputJSON(t *testing.T) {
 func TestOutputTable(t *testing.T) {
 	base := adminStub(t)
 	for command, words := range map[string][]string{
-		"status":        {"leader", "18446744073709551615", "raft=127.0.0.1:1", "api=127.0.0.1:2"},
+		"status":        {"leader", "18446744073709551615", "raft=127.0.0.1:1", "api=127.0.0.1:2", "c1", "reads up to 4", "nobody-leads", "other-digest"},
 		"snapshot list": {"ID", "3-17", "4096", "2026-01-02T03:04:05Z"},
 		"snapshot save": {"ID", "3-17"},
 		"verify":        {"USD", "true", "index 17, 41 rows"},

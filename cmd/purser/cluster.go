@@ -37,7 +37,7 @@ func membersCommand(c *adminClient) *cobra.Command {
 }
 
 func writeMembers(w io.Writer, s *statusView) {
-	fmt.Fprintln(w, "ID\tROLE\tRAFT\tAPI\tLAG\tREACHABLE")
+	fmt.Fprintln(w, "ID\tROLE\tRAFT\tAPI\tLAG\tREACHABLE\tFORMATS")
 	for _, m := range s.Members {
 		role := "voter"
 		switch {
@@ -46,7 +46,7 @@ func writeMembers(w io.Writer, s *statusView) {
 		case !m.Voter:
 			role = "learner"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%t\n", m.ID, role, m.RaftAddr, m.APIAddr, m.Lag, m.Reachable)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%t\t%d\n", m.ID, role, m.RaftAddr, m.APIAddr, m.Lag, m.Reachable, m.Formats)
 	}
 }
 
