@@ -64,6 +64,16 @@ func (c *trio) kill(i int) {
 	p.kill()
 }
 
+// stop ends a node in good order.
+func (c *trio) stop(i int) {
+	c.t.Helper()
+	c.mu.Lock()
+	p := c.nodes[i]
+	c.nodes[i] = nil
+	c.mu.Unlock()
+	p.stop()
+}
+
 // leader waits for a node that leads and serves.
 func (c *trio) leader() (leader int) {
 	c.t.Helper()
