@@ -183,8 +183,8 @@ func TestClusterForms(t *testing.T) {
 	}
 	for _, n := range c.nodes {
 		c.check(t, n)
-		if api, self := n.Leader(); api != "api-of-"+status.Node || self != (n.cfg.NodeID == status.Node) {
-			t.Errorf("%s says that %s leads (self %t)", n.cfg.NodeID, api, self)
+		if id, self := n.Leader(); id != status.Node || self != (n.cfg.NodeID == status.Node) {
+			t.Errorf("%s says that %s leads (self %t)", n.cfg.NodeID, id, self)
 		}
 	}
 
@@ -402,8 +402,8 @@ func TestDivergedNodeServesNothing(t *testing.T) {
 	if _, _, err := bad.State().Account([]byte("a")); !errors.Is(err, ErrDiverged) {
 		t.Errorf("it still answers: %v", err)
 	}
-	if api, self := bad.Leader(); api != "" || self {
-		t.Errorf("it still forwards to %q", api)
+	if id, self := bad.Leader(); id != "" || self {
+		t.Errorf("it still forwards to %q", id)
 	}
 	if !errors.Is(bad.Ready(), ledger.ErrNoLeader) {
 		t.Error("it is ready")

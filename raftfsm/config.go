@@ -23,8 +23,8 @@ type Config struct {
 	// RaftAdvertise is what the other nodes dial, "host:port". Default: the address
 	// bound.
 	RaftAdvertise string
-	// APIAddr is where the other nodes forward requests to while this one leads,
-	// "host:port". A cluster of one does without.
+	// APIAddr is the address of this node's API, "host:port", for the people who ask
+	// for the members. It may be "".
 	APIAddr string
 	// TLS proves the nodes to each other. Without it the raft address has to be
 	// loopback, unless AllowInsecure is set.

@@ -132,10 +132,6 @@ func (n *Node) followLeadership() {
 				continue
 			}
 			n.serving.Store(true)
-			select {
-			case n.leads <- struct{}{}:
-			default: // it has not heard of the last time yet
-			}
 			n.cfg.Logger.Info("leading", "term", n.raft.CurrentTerm(), "applied", n.fsm.Applied())
 		}
 	}

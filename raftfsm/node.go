@@ -36,7 +36,6 @@ type Node struct {
 
 	notify chan bool     // leadership gained or lost, from raft, which blocks on it
 	stop   chan struct{} // closed by Close
-	leads  chan struct{} // tells the routine that this node has begun to serve as leader
 	done   sync.WaitGroup
 
 	// serving is set while this node leads and has applied everything that was
@@ -70,7 +69,6 @@ func Open(cfg Config) (_ *Node, err error) {
 		logger:  &raftLogger{out: cfg.Logger},
 		notify:  newNotify(),
 		stop:    make(chan struct{}),
-		leads:   make(chan struct{}, 1),
 	}
 	defer func() {
 		if err != nil {

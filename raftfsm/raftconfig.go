@@ -36,7 +36,7 @@ func (n *Node) startRaft() (err error) {
 		TLS:           n.cfg.TLS,
 		AllowInsecure: n.cfg.AllowInsecure,
 		Resolve:       n.book.idAt,
-		AllowRaft:     n.book.has,
+		Member:        n.book.has,
 		Logger:        n.cfg.Logger,
 	})
 	if err != nil {

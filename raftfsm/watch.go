@@ -74,7 +74,6 @@ func (n *Node) watchCluster() {
 		case <-n.stop:
 			return
 		case <-pause.C:
-		case <-n.leads: // a new cluster's members find each other by what its first leader does
 		}
 		if n.forming.Load() != nil {
 			n.form(ctx)
@@ -284,19 +283,4 @@ func (n *Node) Forming() string {
 		return *why
 	}
 	return ""
-}
-
-// Leader returns the API address of the node that leads, "" when there is none or
-// it is not known, and whether that is this node and it may propose. It never
-// blocks.
-func (n *Node) Leader() (apiAddr string, self bool) {
-	if n.Ready() == nil {
-		return n.cfg.APIAddr, true
-	}
-	_, id := n.raft.LeaderWithID()
-	if id == "" || string(id) == n.cfg.NodeID || n.diverged.Load() != nil {
-		return "", false
-	}
-	record, _ := n.fsm.membership().find(string(id))
-	return record.APIAddr, false
 }

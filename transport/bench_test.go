@@ -147,7 +147,7 @@ func BenchmarkConn(b *testing.B) {
 	in := &repeated{request: paymentRequest(), n: b.N}
 	b.ReportAllocs()
 	b.ResetTimer()
-	s.http.ServeConn(&conn{Conn: in, listener: newLimitedListener(nil, s.opts, s.metrics)})
+	s.http.ServeConn(&conn{Conn: in, limits: s.limits})
 	if in.n != 0 {
 		b.Fatalf("%d requests were not read", in.n)
 	}
@@ -177,7 +177,7 @@ func BenchmarkServe(b *testing.B) {
 		go leader.http.Serve(ln)
 		defer leader.http.Shutdown()
 		o := leader.opts
-		o.Cluster, o.NodeID, o.Registerer = &peers{addr: ln.Addr().String()}, "n1", prometheus.NewRegistry()
+		o.Cluster, o.Registerer = &peers{addr: ln.Addr().String()}, prometheus.NewRegistry()
 		follower, err := New(o)
 		if err != nil {
 			b.Fatal(err)

@@ -46,6 +46,7 @@ type call struct {
 	ctx       *fasthttp.RequestCtx
 	requestID []byte // the client's, that of the node that forwards, or one of ours in idBuf
 	sentID    bool   // requestID is the client's
+	fromNode  bool   // another node forwards it
 	inDoubt   bool   // another node may have executed the request already
 	query     []byte
 	id        []byte // the decoded {id} or {key} of the path
@@ -77,10 +78,12 @@ func (c *call) begin(ctx *fasthttp.RequestCtx, ids *requestIDs) {
 	c.in, c.rest = c.in[:0], true
 	c.body = ctx.Response.SwapBody(nil)[:0]
 	c.inDoubt = false
+	nc, ok := ctx.Conn().(*conn)
+	c.fromNode = ok && nc.ofNode
 	c.requestID, c.sentID = ctx.Request.Header.PeekCanonical(nameRequestID), true
 	if !saneRequestID(c.requestID) {
 		c.requestID, c.sentID = ctx.Request.Header.PeekCanonical(nameMadeID), false
-		if !saneRequestID(c.requestID) {
+		if !c.fromNode || !saneRequestID(c.requestID) {
 			c.idBuf = ids.append(c.idBuf[:0])
 			c.requestID = c.idBuf
 		}

@@ -15,12 +15,8 @@ import (
 // are too many. Those above it are closed without a word.
 const maxTurnedAway = 256
 
-// limitedListener bounds the connections that it hands out, in all and per
-// address. One above a limit is handed out with the refusal that its first
-// request is to be answered with. fasthttp has such limits too, but answers in
-// plain text, from the goroutine that accepts.
-type limitedListener struct {
-	net.Listener
+// limits bound the open connections of a server, in all and per address.
+type limits struct {
 	most, mostPerIP int
 	grain           time.Duration // how much earlier than asked for a deadline may strike
 	metrics         *metrics
@@ -31,11 +27,20 @@ type limitedListener struct {
 	perIP      map[netip.Addr]int // served, by address; one without any is absent
 }
 
-func newLimitedListener(ln net.Listener, o Options, m *metrics) *limitedListener {
-	return &limitedListener{
-		Listener: ln, most: o.MaxConns, mostPerIP: o.MaxConnsPerIP, grain: grainOf(o),
+func newLimits(o Options, m *metrics) *limits {
+	return &limits{
+		most: o.MaxConns, mostPerIP: o.MaxConnsPerIP, grain: grainOf(o),
 		metrics: m, perIP: map[netip.Addr]int{},
 	}
+}
+
+// limitedListener hands out connections within limits. One above them is handed
+// out with the refusal that its first request is to be answered with. fasthttp has
+// such limits too, but answers in plain text, from the goroutine that accepts.
+type limitedListener struct {
+	net.Listener
+	limits  *limits
+	ofNodes bool // its connections are those of other nodes
 }
 
 // Accept returns the next connection that is to be answered.
@@ -49,8 +54,8 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		c := &conn{Conn: raw, listener: l, addr: remoteAddr(raw)}
-		if l.enter(c) {
+		c := &conn{Conn: raw, limits: l.limits, addr: remoteAddr(raw), ofNode: l.ofNodes}
+		if l.limits.enter(c) {
 			return c, nil
 		}
 		raw.Close()
@@ -73,7 +78,7 @@ func passing(err error) bool {
 }
 
 // enter counts c; false says that it gets not even a refusal.
-func (l *limitedListener) enter(c *conn) bool {
+func (l *limits) enter(c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -96,7 +101,7 @@ func (l *limitedListener) enter(c *conn) bool {
 	return true
 }
 
-func (l *limitedListener) leave(c *conn) {
+func (l *limits) leave(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if c.refusal != noCode {
@@ -125,13 +130,14 @@ const (
 	lingerBytes = maxBatchBody
 )
 
-// conn is a connection that counts against its listener's limits. Its lingering
+// conn is a connection that counts against the limits of its server. Its lingering
 // is set by the goroutine that serves it, which is also the one that closes it
 // while it serves.
 type conn struct {
 	net.Conn
-	listener  *limitedListener
+	limits    *limits
 	addr      netip.Addr
+	ofNode    bool // another node forwards requests on it
 	refusal   code // what every request is answered with, noCode to serve them
 	lingering atomic.Bool
 	closed    atomic.Bool
@@ -153,7 +159,7 @@ func (c *conn) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
-	defer c.listener.leave(c)
+	defer c.limits.leave(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.lingering.Load() {
 		if half.CloseWrite() == nil {
 			c.SetReadDeadline(time.Now().Add(lingerTime))

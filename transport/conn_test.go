@@ -37,7 +37,7 @@ func TestAcceptOutlivesPassingFaults(t *testing.T) {
 	end := errors.New("the end")
 	wrapped := &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
 	s := &scripted{errs: []error{wrapped, syscall.ECONNABORTED, end}}
-	if _, err := newLimitedListener(s, Options{MaxConns: 1, MaxConnsPerIP: 1}, m).Accept(); err != end || len(s.errs) != 0 {
+	if _, err := (&limitedListener{Listener: s, limits: newLimits(Options{MaxConns: 1, MaxConnsPerIP: 1}, m)}).Accept(); err != end || len(s.errs) != 0 {
 		t.Errorf("%v with %d errors left", err, len(s.errs))
 	}
 }
@@ -63,10 +63,10 @@ func TestTurnedAwayAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLimitedListener(nil, Options{MaxConns: 1, MaxConnsPerIP: 1}, m)
+	l := newLimits(Options{MaxConns: 1, MaxConnsPerIP: 1}, m)
 	open := []*conn{}
 	enter := func() bool {
-		c := &conn{Conn: &memoryConn{in: bytes.NewReader(nil)}, listener: l}
+		c := &conn{Conn: &memoryConn{in: bytes.NewReader(nil)}, limits: l}
 		ok := l.enter(c)
 		if ok {
 			open = append(open, c)

@@ -66,14 +66,14 @@ func (c *conn) SetDeadline(t time.Time) error {
 }
 
 func (c *conn) armRead() error {
-	if t, arm := c.reading.due(c.listener.grain); arm {
+	if t, arm := c.reading.due(c.limits.grain); arm {
 		return c.Conn.SetReadDeadline(t)
 	}
 	return nil
 }
 
 func (c *conn) armWrite() error {
-	if t, arm := c.writing.due(c.listener.grain); arm {
+	if t, arm := c.writing.due(c.limits.grain); arm {
 		return c.Conn.SetWriteDeadline(t)
 	}
 	return nil

@@ -40,7 +40,7 @@ func serveOne(t *testing.T, c *conn, now time.Time) {
 
 func TestDeadlinesMoveOnceASecond(t *testing.T) {
 	under := &armCounter{}
-	c := &conn{Conn: under, listener: &limitedListener{grain: coarse}}
+	c := &conn{Conn: under, limits: &limits{grain: coarse}}
 	start := time.Now()
 	for i := range 1000 {
 		serveOne(t, c, start.Add(time.Duration(i)*time.Millisecond/2)) // half a second in all
@@ -57,7 +57,7 @@ func TestDeadlinesMoveOnceASecond(t *testing.T) {
 // A request that comes in parts is read under the shorter deadline.
 func TestShorterReadDeadlineIsArmed(t *testing.T) {
 	under := &armCounter{}
-	c := &conn{Conn: under, listener: &limitedListener{grain: coarse}}
+	c := &conn{Conn: under, limits: &limits{grain: coarse}}
 	now := time.Now()
 	serveOne(t, c, now)
 	if err := c.SetReadDeadline(now.Add(5 * time.Second)); err != nil {
@@ -76,7 +76,7 @@ func TestShorterReadDeadlineIsArmed(t *testing.T) {
 func TestDeadlineEndsTheNextCall(t *testing.T) {
 	client, server := net.Pipe()
 	defer func() { _ = client.Close() }()
-	c := &conn{Conn: server, listener: &limitedListener{grain: coarse}}
+	c := &conn{Conn: server, limits: &limits{grain: coarse}}
 	if err := c.SetDeadline(time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestDeadlineEndsTheNextCall(t *testing.T) {
 
 func TestLiftedDeadlineIsArmed(t *testing.T) {
 	under := &armCounter{}
-	c := &conn{Conn: under, listener: &limitedListener{grain: coarse}}
+	c := &conn{Conn: under, limits: &limits{grain: coarse}}
 	serveOne(t, c, time.Now())
 	if err := c.SetReadDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestGrain(t *testing.T) {
 		t.Errorf("grain %s for a timeout of 10 ms, want 5 ms", grain)
 	}
 	under := &armCounter{}
-	c := &conn{Conn: under, listener: &limitedListener{grain: grain}}
+	c := &conn{Conn: under, limits: &limits{grain: grain}}
 	start := time.Now()
 	for i := range 100 {
 		now := start.Add(time.Duration(i) * time.Millisecond)

@@ -14,15 +14,10 @@ import (
 	"purser/internal/planted"
 )
 
-// Names of the headers between nodes. The first names the node that forwards: a
-// node that does not lead refuses such a request, so that none goes round. The
-// second is the request id that this node made up, which must not pass for the
-// client's: the leader answers some requests with an id of its own instead.
-// Clients gain nothing by sending either.
-var (
-	nameForwardedBy = []byte("Purser-Forwarded-By")
-	nameMadeID      = []byte("Purser-Request-Id")
-)
+// nameMadeID is the header of the request id that the node which forwards made up.
+// It must not pass for the client's: the leader answers some requests with an id of
+// its own instead. It means nothing on the connections of clients.
+var nameMadeID = []byte("Purser-Request-Id")
 
 // forwarder sends the requests that only the leader can serve on to it. What it
 // knows of them is whether they can change something and whether they may be
@@ -30,7 +25,6 @@ var (
 // the request and starts none.
 type forwarder struct {
 	cluster Cluster
-	node    string
 	timeout time.Duration
 	conns   *leaderConns
 	metrics *forwardMetrics
@@ -46,7 +40,6 @@ func newForwarder(o Options) (*forwarder, error) {
 	}
 	return &forwarder{
 		cluster: o.Cluster,
-		node:    o.NodeID,
 		timeout: o.ForwardTimeout,
 		// The leader closes connections that are idle for IdleTimeout. Here they are
 		// given up much earlier, so that it is rarely the first.
@@ -77,7 +70,7 @@ func (s *Server) forwarded(c *call) bool {
 	if self || c.reads() && c.takesStale() {
 		return false
 	}
-	if len(c.ctx.Request.Header.PeekCanonical(nameForwardedBy)) > 0 {
+	if c.fromNode { // else it could go round
 		f.refuse(c, faultLoop)
 		return true
 	}
@@ -210,7 +203,7 @@ func (f *forwarder) try(c *call, leader string, deadline time.Time) (_ *fasthttp
 	}
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
-	body := f.address(&req.Header, c, leader)
+	body := address(&req.Header, c)
 	for {
 		conn, used, err := f.conns.take(leader, deadline)
 		if err == nil {
@@ -243,13 +236,13 @@ var passedOn = map[string]bool{
 	headerIfMatch: true, headerKey: true,
 }
 
-// address makes h the head of c's request to leader, and returns the body that goes
-// with it.
-func (f *forwarder) address(h *fasthttp.RequestHeader, c *call, leader string) (body []byte) {
+// address makes h the head of c's request to the leader, and returns the body that
+// goes with it.
+func address(h *fasthttp.RequestHeader, c *call) (body []byte) {
 	in := &c.ctx.Request.Header
 	h.SetMethodBytes(in.Method())
 	h.SetRequestURIBytes(originForm(in.RequestURI()))
-	h.SetHost(leader)
+	h.SetHost("leader") // HTTP wants one, and a node looks at none
 	h.SetNoDefaultContentType(true)
 	for name, value := range in.All() {
 		if passedOn[string(name)] {
@@ -261,7 +254,6 @@ func (f *forwarder) address(h *fasthttp.RequestHeader, c *call, leader string) (
 	} else {
 		h.SetCanonical(nameMadeID, c.requestID)
 	}
-	h.SetCanonical(nameForwardedBy, []byte(f.node))
 	if c.reads() {
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// dialTime bounds connecting to the leader: nodes are near each other, and a
+	// dialTime bounds connecting to the leader, its welcome included: nodes are near each other, and a
 	// client is told sooner than it would give up.
 	dialTime = time.Second
 	// lookEvery is how often a request that waits for its answer looks whether the
@@ -57,7 +57,7 @@ func (l *leaderConns) take(leader string, deadline time.Time) (c *leaderConn, us
 	if c, err = l.reserve(leader); c != nil || err != nil {
 		return c, c != nil, err
 	}
-	raw, err := net.DialTimeout("tcp", leader, min(dialTime, time.Until(deadline)))
+	raw, err := l.cluster.Dial(leader, min(dialTime, time.Until(deadline)))
 	if err != nil {
 		l.mu.Lock()
 		l.open--
@@ -137,6 +137,17 @@ type leaderConn struct {
 	since  time.Time // when it became idle
 	in     *bufio.Reader
 	out    *bufio.Writer
+}
+
+// Close ends the connection below its TLS, whose farewell could wait for the peer.
+func (c *leaderConn) Close() error { return beneath(c.Conn).Close() }
+
+// beneath is the connection that c does its TLS on, if it does any.
+func beneath(c net.Conn) net.Conn {
+	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
+		return secure.NetConn()
+	}
+	return c
 }
 
 var (

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -11,22 +13,33 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// peers is a Cluster that says what it is told to.
+// peers is a Cluster that says what it is told to. The id of a node is the address
+// where it serves other nodes.
 type peers struct {
-	mu    sync.Mutex
-	addr  string
-	self  bool
-	await func(ctx context.Context, index uint64) error
+	mu     sync.Mutex
+	addr   string
+	self   bool
+	secure *tls.Config // of connections to the leader; nil for none
+	await  func(ctx context.Context, index uint64) error
 }
 
 func (p *peers) Leader() (string, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.addr, p.self
+}
+
+func (p *peers) Dial(addr string, timeout time.Duration) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: timeout}
+	if p.secure != nil {
+		return tls.DialWithDialer(dialer, "tcp", addr, p.secure)
+	}
+	return dialer.Dial("tcp", addr)
 }
 
 func (p *peers) AwaitApplied(ctx context.Context, index uint64) error { return p.await(ctx, index) }
@@ -38,12 +51,13 @@ func (p *peers) set(addr string, self bool) {
 	p.addr, p.self = addr, self
 }
 
-// newNode returns a Server over a book, listening on TCP, with its Cluster.
+// newNode returns a Server over a book, listening on TCP for clients and for other
+// nodes, with its Cluster and the address for other nodes.
 func newNode(t *testing.T, edit ...func(*Options)) (*site, *peers, string) {
 	t.Helper()
 	b, p := newBook(), &peers{}
 	o := Options{
-		Executor: b, Accounts: b, Payments: b, Cluster: p, NodeID: "n1",
+		Executor: b, Accounts: b, Payments: b, Cluster: p,
 		Registerer: prometheus.NewRegistry(), Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, f := range edit {
@@ -54,17 +68,18 @@ func newNode(t *testing.T, edit ...func(*Options)) (*site, *peers, string) {
 		t.Fatal(err)
 	}
 	addr, served := serveTCP(t, srv.Serve)
+	nodes, servedNodes := serveTCP(t, srv.ServeNodes)
 	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", addr) }}
 	t.Cleanup(func() {
 		tr.CloseIdleConnections()
 		if err := srv.Shutdown(context.Background()); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
-		if err := <-served; err != nil {
+		if err := errors.Join(<-served, <-servedNodes); err != nil {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return &site{t: t, book: b, server: srv, client: &http.Client{Transport: tr}}, p, addr
+	return &site{t: t, book: b, server: srv, client: &http.Client{Transport: tr}}, p, nodes
 }
 
 // newPair returns a follower and the leader that it knows. Nothing may be executed

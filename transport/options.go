@@ -20,9 +20,6 @@ type Options struct {
 	// Cluster says who leads: requests that only the leader can serve are sent to it.
 	// Default: none, this node is alone and serves everything.
 	Cluster Cluster
-	// NodeID is this node's name in what it sends to the leader, 1 to 128 visible
-	// ASCII characters. Required with a Cluster.
-	NodeID string
 
 	// Registerer takes the purser_http_ metrics. Required.
 	Registerer prometheus.Registerer
@@ -108,7 +105,6 @@ func (o Options) Validate() error {
 	check(o.Accounts != nil, "Accounts is required")
 	check(o.Payments != nil, "Payments is required")
 	check(o.Registerer != nil, "a Registerer is required")
-	check(o.Cluster == nil || saneRequestID([]byte(o.NodeID)), "a NodeID of 1 to 128 visible ASCII characters is required with a Cluster")
 	check(o.MaxForwarded >= 0, "MaxForwarded must not be negative")
 	check(o.MaxBatch >= 0 && o.MaxBatch <= maxBatch, "MaxBatch must be at most 10000")
 	check(o.MaxBodyBytes == 0 || o.MaxBodyBytes >= maxBatchBody, "MaxBodyBytes must have room for one batch, 8 MiB")

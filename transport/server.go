@@ -23,6 +23,7 @@ type Server struct {
 	bodies  budget
 	ids     *requestIDs
 	metrics *metrics
+	limits  *limits
 	leaving atomic.Bool // Shutdown has begun
 
 	forwarder *forwarder      // nil on a node that is alone
@@ -47,6 +48,7 @@ func New(o Options) (*Server, error) {
 	if s.metrics, err = newMetrics(o.Registerer, &s.bodies.held); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	s.limits = newLimits(o, s.metrics)
 	if o.Cluster != nil {
 		if s.forwarder, err = newForwarder(o); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -69,8 +71,8 @@ func New(o Options) (*Server, error) {
 		WriteTimeout:   o.WriteTimeout,
 		IdleTimeout:    o.IdleTimeout,
 		ReadBufferSize: 8 << 10, // also the limit of a request's head
-		// limitedListener bounds the connections of one address. This bounds all, and
-		// leaves room for those that the listener wants refused.
+		// limits bound the connections. This leaves room for those that are to be
+		// refused.
 		Concurrency: o.MaxConns + maxTurnedAway,
 
 		CloseOnShutdown:              true,
@@ -81,10 +83,17 @@ func New(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers the connections of ln until Shutdown, and then returns nil.
-func (s *Server) Serve(ln net.Listener) error {
-	limited := newLimitedListener(ln, s.opts, s.metrics)
-	if err := s.http.Serve(limited); err != nil && !errors.Is(err, net.ErrClosed) {
+// Serve answers the clients that connect to ln until Shutdown, and then returns nil.
+func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, false) }
+
+// ServeNodes answers the requests that other nodes forward on the connections of
+// ln, until Shutdown, and then returns nil. Only nodes of the cluster may be able
+// to open those: that their requests are forwarded is believed, and which of their
+// ids are clients'.
+func (s *Server) ServeNodes(ln net.Listener) error { return s.serve(ln, true) }
+
+func (s *Server) serve(ln net.Listener, ofNodes bool) error {
+	if err := s.http.Serve(&limitedListener{ln, s.limits, ofNodes}); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil

@@ -14,7 +14,7 @@ const leavePoll = 5 * time.Millisecond
 // It goes on serving for Options.LeaveTime first, with responses that close their
 // connections. Closing idle ones at once would reset those whose next request has
 // arrived but not been read: its client could not tell what became of it. Then it
-// closes the listener and the connections that stayed idle.
+// closes the listeners and the connections that stayed idle.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.leaving.Store(true)
 	s.stop()

@@ -12,8 +12,9 @@ import (
 // end, because the other side has closed it, nor anything else. A request sent on
 // a connection that the other side has closed is lost, and nobody could say whether
 // it was executed. Descriptors do not block, so this is one system call.
+// With TLS it finds the record that announces the end.
 func still(c net.Conn) bool {
-	sys, ok := c.(syscall.Conn)
+	sys, ok := beneath(c).(syscall.Conn)
 	if !ok {
 		return false
 	}

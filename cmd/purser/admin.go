@@ -94,18 +94,12 @@ func (o operator) leadership() (leader, caughtUp error) {
 		leader = errors.New("not in a cluster yet: " + s.Forming)
 	case s.Leader == "":
 		leader = ledger.ErrNoLeader
-	default:
-		if addr, self := o.stack.node.Leader(); addr == "" && !self && s.Leader != s.Node && s.Diverged == nil {
-			leader = fmt.Errorf("nothing can be sent on to node %q: its API address is not known yet", s.Leader)
-		}
-	}
-	switch {
-	case leader != nil:
-		caughtUp = errors.New("without a leader it is not known what is committed")
 	case s.Leader == s.Node || s.Behind > mayLag:
-		caughtUp = fmt.Errorf("the log is being replayed: %d of %d committed entries are left", s.Behind, s.CommitIndex)
+		return nil, fmt.Errorf("the log is being replayed: %d of %d committed entries are left", s.Behind, s.CommitIndex)
+	default:
+		return nil, nil
 	}
-	return leader, caughtUp
+	return leader, errors.New("without a leader it is not known what is committed")
 }
 
 // Live returns nil: a process that can be asked has no fault that it knows of;

@@ -10,12 +10,16 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"purser/internal/nodetls"
 )
 
-// trio is three servers that are one cluster, each in a process of its own.
+// trio is three servers that are one cluster, each in a process of its own, with TLS
+// between them.
 type trio struct {
 	t     *testing.T
 	dir   string
+	certs *nodetls.Authority
 	raft  [3]string
 	api   [3]string
 	admin [3]string
@@ -29,6 +33,13 @@ func (c *trio) disk(i int) string { return fmt.Sprintf("%s/disk-n%d", c.dir, i+1
 
 func newTrio(t *testing.T) *trio {
 	c := &trio{t: t, dir: t.TempDir()}
+	var err error
+	if c.certs, err = nodetls.CreateAuthority(c.certsDir()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.nodes {
+		c.certify(fmt.Sprintf("n%d", i+1))
+	}
 	for _, addrs := range []*[3]string{&c.raft, &c.api, &c.admin} {
 		for i := range addrs {
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,12 +53,24 @@ func newTrio(t *testing.T) *trio {
 	return c
 }
 
+func (c *trio) certsDir() string { return c.dir + "/certs" }
+
+// certify makes the certificate of a node.
+func (c *trio) certify(id string) nodetls.Files {
+	c.t.Helper()
+	files, err := c.certs.Issue(nodetls.Request{NodeID: id})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return files
+}
+
 // start runs the command that is the same at every start.
 func (c *trio) start(i int) {
 	c.t.Helper()
 	id := fmt.Sprintf("n%d", i+1)
 	p := launchWith(c.t, []string{diskVariable + "=" + c.disk(i)}, "server", "--node-id", id, "--data-dir", c.dir+"/"+id, "--min-free-bytes=0",
-		"--api-listen", c.api[i], "--admin-listen", c.admin[i], "--raft-listen", c.raft[i],
+		"--api-listen", c.api[i], "--admin-listen", c.admin[i], "--raft-listen", c.raft[i], "--peer-tls-dir", c.certsDir(),
 		"--join", strings.Join(c.raft[:], ","), "--bootstrap-expect=3")
 	p.awaitListening()
 	c.mu.Lock()

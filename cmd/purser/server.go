@@ -70,7 +70,7 @@ func startServer(cfg serverConfig) (_ *server, err error) {
 	s := &server{
 		cfg:     cfg,
 		log:     slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
-		failed:  make(chan error, 2),
+		failed:  make(chan error, 3),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
@@ -99,6 +99,7 @@ func startServer(cfg serverConfig) (_ *server, err error) {
 	}
 	go s.watch()
 	go func() { s.failed <- s.api.Serve(apiLn) }()
+	go func() { s.failed <- s.api.ServeNodes(s.stack.node.Forwarded()) }()
 	go func() { s.failed <- s.admin.Serve(s.adminLn) }()
 	return s, nil
 }
@@ -166,7 +167,6 @@ func (s *server) open(registry *prometheus.Registry) (err error) {
 		Accounts:   s.stack.node.State(),
 		Payments:   s.stack.node.State(),
 		Cluster:    clusterView{s.stack.node},
-		NodeID:     s.cfg.nodeID,
 		Registerer: registry,
 		Logger:     s.log,
 		MaxBatch:   s.cfg.maxBatch,
@@ -183,10 +183,14 @@ func (s *server) open(registry *prometheus.Registry) (err error) {
 	return err
 }
 
-// clusterView shows the API who leads.
+// clusterView shows the API who leads, and connects it.
 type clusterView struct{ *raftfsm.Node }
 
 var _ transport.Cluster = clusterView{}
+
+func (c clusterView) Dial(id string, timeout time.Duration) (net.Conn, error) {
+	return c.DialLeader(id, timeout)
+}
 
 func (c clusterView) AwaitApplied(ctx context.Context, index uint64) error {
 	return c.State().AwaitApplied(ctx, index)

@@ -55,7 +55,7 @@ func (c *serverConfig) bindCluster(cmd *cobra.Command) {
 	f.StringSliceVar(&c.join, "join", nil, "raft addresses of the cluster's nodes, separated by commas: those to be asked by a new node, or all that found the cluster")
 	f.IntVar(&c.expect, "bootstrap-expect", 0, "number of nodes that found a cluster, all those of --join, this one included; 0 joins only, or is alone without --join")
 	f.StringVar(&c.raftAdvertise, "raft-advertise", "", "address that other nodes dial (default: --raft-listen)")
-	f.StringVar(&c.apiAdvertise, "api-advertise", "", "address that other nodes forward requests to (default: --api-listen)")
+	f.StringVar(&c.apiAdvertise, "api-advertise", "", "address of the API that the status of a cluster shows (default: --api-listen)")
 	f.StringVar(&c.peerTLSDir, "peer-tls-dir", "", "directory of ca.pem, <node-id>.pem and <node-id>-key.pem, for mutual TLS between nodes; see cluster certs")
 }
 
@@ -93,15 +93,12 @@ func (c *serverConfig) validateCluster() error {
 		faults = append(faults, fmt.Errorf("--bootstrap-expect %d with %d addresses in --join: all nodes that found a cluster are listed there", c.expect, len(c.join)))
 	}
 	if c.apiAdvertise != "" && !usable(c.apiAdvertise) {
-		faults = append(faults, fmt.Errorf("--api-advertise %q is no address that another node can use", c.apiAdvertise))
-	}
-	if len(c.join) > 0 && c.apiAdvertise == "" && unspecified(c.apiListen) {
-		faults = append(faults, fmt.Errorf("--api-listen %q is no address that another node can use: --api-advertise is needed", c.apiListen))
+		faults = append(faults, fmt.Errorf("--api-advertise %q is no address that a client could use", c.apiAdvertise))
 	}
 	return errors.Join(faults...)
 }
 
-// usable reports whether addr is a host and a port that another node can dial.
+// usable reports whether addr is a host and a port that can be dialled.
 func usable(addr string) bool {
 	_, port, err := net.SplitHostPort(addr)
 	return err == nil && port != "" && port != "0" && !unspecified(addr)
@@ -117,8 +114,8 @@ func unspecified(addr string) bool {
 	return ip != nil && ip.IsUnspecified()
 }
 
-// apiAddress is where the other nodes forward requests to: "" for a node that has
-// no address for them.
+// apiAddress is what the status of a cluster says of this node's API: "" when it
+// listens on all addresses and was not told which to name.
 func (c *serverConfig) apiAddress(listening net.Addr) string {
 	switch {
 	case c.apiAdvertise != "":

@@ -73,7 +73,7 @@ func TestWithoutTLSOnlyLoopback(t *testing.T) {
 	secure := newSite(t, true).certificates(t, "n1")
 	for name, cfg := range map[string]Config{
 		"allowed":  {AllowInsecure: true},
-		"with TLS": {TLS: secure, Resolve: func(string) string { return "" }, AllowRaft: func(string) bool { return false }},
+		"with TLS": {TLS: secure, Resolve: func(string) string { return "" }, Member: func(string) bool { return false }},
 	} {
 		cfg.Bind, cfg.Advertise = bind, advertise
 		p, err := Listen(cfg)
@@ -97,7 +97,7 @@ func TestConfigJoinsItsFaults(t *testing.T) {
 	if !errors.Is(err, ErrInsecure) || !errors.Is(err, ErrNotAdvertisable) {
 		t.Errorf("%v is not both", err)
 	}
-	if err := (Config{Bind: "127.0.0.1:0", TLS: &nodetls.Config{}}).Validate(); err == nil || !strings.Contains(err.Error(), "AllowRaft") {
+	if err := (Config{Bind: "127.0.0.1:0", TLS: &nodetls.Config{}}).Validate(); err == nil || !strings.Contains(err.Error(), "Member") {
 		t.Errorf("TLS without functions: %v", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 const (
 	kindRaft    = "purser/r"
 	kindControl = "purser/c"
+	kindForward = "purser/f"
 	kindLen     = len(kindRaft)
 )
 
@@ -58,7 +59,17 @@ func (p *Port) arrive(raw net.Conn) {
 	id := nodetls.PeerID(conn)
 	switch kind {
 	case kindRaft:
-		p.arriveRaft(raw, conn, id)
+		if !p.raft.opened.Load() {
+			p.refuse(conn, reasonRaftClosed, errors.New("raft does not run here yet"))
+			return
+		}
+		p.arriveStream(p.raft.stream, reasonRaftClosed, raw, conn, id)
+	case kindForward:
+		if p.arriveStream(p.forwarded, reasonForwardClosed, raw, conn, id) {
+			// Into an empty buffer: this does not wait for the peer. Who serves the
+			// connection finds out if it failed.
+			_, _ = conn.Write([]byte(welcome))
+		}
 	case kindControl:
 		p.arriveControl(raw, conn, id)
 	default:
@@ -85,24 +96,26 @@ func (p *Port) identify(raw net.Conn) (conn net.Conn, kind string, err error) {
 	return conn, string(buf[:]), err
 }
 
-// arriveRaft hands a connection to raft if that may have it.
-func (p *Port) arriveRaft(raw, conn net.Conn, id string) {
-	if !p.raft.opened.Load() {
-		p.refuse(conn, reasonRaftClosed, errors.New("raft does not run here yet"))
-		return
-	}
-	if p.cfg.TLS != nil && !p.cfg.AllowRaft(id) {
+// arriveStream hands a connection of a member to whoever serves s, and says
+// whether that was done.
+func (p *Port) arriveStream(s *stream, closed string, raw, conn net.Conn, id string) (taken bool) {
+	if p.cfg.TLS != nil && !p.cfg.Member(id) {
 		p.refuse(conn, reasonMember, fmt.Errorf("node %q is not a member", id))
-		return
+		return false
 	}
-	switch err := p.move(raw, p.raft.conns); {
+	err := p.move(raw, s.conns)
+	if err == nil {
+		err = s.offer(raw, conn)
+	}
+	switch {
 	case err == nil:
-		p.raft.offer(raw, conn)
+		return true
 	case errors.Is(err, errTooMany):
 		p.refuse(conn, reasonTooMany, err)
 	default:
-		p.refuse(conn, reasonRaftClosed, errors.New("raft has ended here"))
+		p.refuse(conn, closed, errors.New("nobody serves such connections here any more"))
 	}
+	return false
 }
 
 // arriveControl serves a control call.

@@ -49,7 +49,7 @@ func TestGarbageIsClosedAndCounted(t *testing.T) {
 
 func TestPlainTextToTLSPort(t *testing.T) {
 	server := newSite(t, true).port(t, "n1", nil)
-	for i, text := range []string{kindRaft, kindControl, "GET / HTTP/1.1\r\n\r\n"} {
+	for i, text := range []string{kindRaft, kindControl, kindForward, "GET / HTTP/1.1\r\n\r\n"} {
 		c := dialTCP(t, server)
 		if _, err := io.WriteString(c, text); err != nil {
 			t.Fatal(err)
@@ -177,7 +177,7 @@ func TestMetrics(t *testing.T) {
 	if got[expiry+"/node"] != float64(node.Unix()) || got[expiry+"/authority"] != float64(authority.Unix()) {
 		t.Errorf("expiry %v, want %v and %v", got, node, authority)
 	}
-	for _, name := range []string{"purser_peer_connections/raft", "purser_peer_refused_total/" + reasonMember} {
+	for _, name := range []string{"purser_peer_connections/raft", "purser_peer_connections/forward", "purser_peer_refused_total/" + reasonMember} {
 		if _, ok := got[name]; !ok {
 			t.Errorf("no metric %s", name)
 		}

@@ -31,6 +31,8 @@ func TestCloseEndsEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 		untaken := dialRaft(t, client, server)
+		forward, forwarded := dialForward(t, client, server)
+		defer forwarded.Close()
 		inbound, outbound := make(chan error, 1), make(chan error, 1)
 		go func() { inbound <- client.Call(t.Context(), server.Addr().String(), "n1", "wait", nil, nil) }()
 		<-entered
@@ -48,7 +50,7 @@ func TestCloseEndsEverything(t *testing.T) {
 		default:
 			t.Error("Close did not await a handler")
 		}
-		for _, c := range []net.Conn{silent, half, taken, untaken} {
+		for _, c := range []net.Conn{silent, half, taken, untaken, forward} {
 			wantClosed(t, c)
 		}
 		if err := <-inbound; err == nil {
@@ -86,8 +88,13 @@ func TestClosedPortDoesNothing(t *testing.T) {
 	if _, err := client.Raft().Dial(raft.ServerAddress(server.Addr().String()), hung); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("dial: %v, want net.ErrClosed", err)
 	}
-	if _, err := client.Raft().Accept(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("accept: %v, want net.ErrClosed", err)
+	if _, err := client.DialForward(server.Addr().String(), "n1", hung); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("dial to forward: %v, want net.ErrClosed", err)
+	}
+	for _, l := range []interface{ Accept() (net.Conn, error) }{client.Raft(), client.Forwarded()} {
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("accept: %v, want net.ErrClosed", err)
+		}
 	}
 	if _, err := net.Dial("tcp", client.Addr().String()); err == nil {
 		t.Error("still listening")

@@ -27,9 +27,9 @@ type Config struct {
 	// Resolve returns the id of the node that raft means by an address, "" if it is
 	// not known. Required with TLS, not used without.
 	Resolve func(addr string) (nodeID string)
-	// AllowRaft reports whether a node may open raft connections, that is whether
-	// it is a member. Required with TLS, not used without.
-	AllowRaft func(nodeID string) bool
+	// Member reports whether a node is a member: only those may open connections
+	// for raft and for forwarded requests. Required with TLS, not used without.
+	Member func(nodeID string) bool
 	// ArrivalTimeout is how long a new connection has for its handshake and for
 	// saying what it is, its control call included. Default 5 s.
 	ArrivalTimeout time.Duration
@@ -59,8 +59,8 @@ func (c Config) Validate() error {
 	if c.TLS == nil && !c.AllowInsecure && !Loopback(c.Bind) {
 		faults = append(faults, fmt.Errorf("%w: %q", ErrInsecure, c.Bind))
 	}
-	if c.TLS != nil && (c.Resolve == nil || c.AllowRaft == nil) {
-		faults = append(faults, errors.New("TLS needs Resolve and AllowRaft"))
+	if c.TLS != nil && (c.Resolve == nil || c.Member == nil) {
+		faults = append(faults, errors.New("TLS needs Resolve and Member"))
 	}
 	if c.ArrivalTimeout < 0 {
 		faults = append(faults, fmt.Errorf("arrival timeout of %s", c.ArrivalTimeout))

@@ -14,6 +14,9 @@ const (
 	// raft holds a buffer of 256 KiB per connection: 32 MiB in all. It keeps fewer
 	// than ten to each peer. Those of a peer that vanished end by TCP keepalive.
 	maxRaft = 128
+	// The API has its own bound of connections. Another node opens no more than it
+	// has requests under way, 4096 by default.
+	maxForwarded = 16_384
 	// A call holds a request and a response of up to maxFrame each: 128 MiB in all.
 	maxControl = 64
 )

@@ -79,7 +79,7 @@ func (s *site) port(t *testing.T, id string, change func(*Config)) *Port {
 	t.Helper()
 	cfg := Config{
 		Bind: "127.0.0.1:0", TLS: s.certificates(t, id),
-		Resolve: s.resolve, AllowRaft: func(string) bool { return true },
+		Resolve: s.resolve, Member: func(string) bool { return true },
 	}
 	if change != nil {
 		change(&cfg)

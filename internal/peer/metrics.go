@@ -4,12 +4,13 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Why a connection was refused, as the metric says it.
 const (
-	reasonTooMany    = "too_many"    // a bound of conns.go
-	reasonHandshake  = "handshake"   // TLS failed, or it never said what it is
-	reasonKind       = "kind"        // it said something else
-	reasonMember     = "not_member"  // raft, of a node that is not one
-	reasonRaftClosed = "raft_closed" // raft, before OpenRaft or after it ended
-	reasonCall       = "call"        // no readable control call, or nobody to take the answer
+	reasonTooMany       = "too_many"       // a bound of conns.go
+	reasonHandshake     = "handshake"      // TLS failed, or it never said what it is
+	reasonKind          = "kind"           // it said something else
+	reasonMember        = "not_member"     // raft or forwarded requests, of a node that is not one
+	reasonRaftClosed    = "raft_closed"    // raft, before OpenRaft or after it ended
+	reasonForwardClosed = "forward_closed" // forwarded requests, after the API ended
+	reasonCall          = "call"           // no readable control call, or nobody to take the answer
 )
 
 // metrics has what is counted; the rest is read when it is collected.
@@ -20,7 +21,7 @@ func newMetrics() *metrics {
 		Name: "purser_peer_refused_total",
 		Help: "Connections to the port for nodes that were refused, by reason.",
 	}, []string{"reason"})}
-	for _, reason := range []string{reasonTooMany, reasonHandshake, reasonKind, reasonMember, reasonRaftClosed, reasonCall} {
+	for _, reason := range []string{reasonTooMany, reasonHandshake, reasonKind, reasonMember, reasonRaftClosed, reasonForwardClosed, reasonCall} {
 		m.refused.WithLabelValues(reason)
 	}
 	return m
@@ -50,6 +51,7 @@ func (p *Port) Collect(out chan<- prometheus.Metric) {
 	}
 	set(connectionsDesc, float64(p.arriving.size()), "arriving")
 	set(connectionsDesc, float64(p.control.size()), "control")
+	set(connectionsDesc, float64(p.forwarded.conns.size()), "forward")
 	set(connectionsDesc, float64(p.raft.conns.size()), "raft")
 	if p.cfg.TLS != nil {
 		node, authority := p.cfg.TLS.Expiry()

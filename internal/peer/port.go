@@ -21,10 +21,11 @@ type Port struct {
 	addr     net.Addr // advertised
 	metrics  *metrics
 
-	arriving *connSet // until they have said what they are
-	control  *connSet
-	raft     *raftLayer
-	handler  atomic.Pointer[Handler] // nil until Handle
+	arriving  *connSet // until they have said what they are
+	control   *connSet
+	raft      *raftLayer
+	forwarded *stream
+	handler   atomic.Pointer[Handler] // nil until Handle
 
 	// Everything that the port runs or dials ends with ctx; running has its
 	// goroutines.
@@ -59,7 +60,8 @@ func start(cfg Config, listener net.Listener) *Port {
 	if cfg.Advertise != "" {
 		p.addr = name(cfg.Advertise)
 	}
-	p.raft = newRaftLayer(p)
+	p.raft = &raftLayer{stream: newStream(p.addr, maxRaft), port: p}
+	p.forwarded = newStream(p.addr, maxForwarded)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.running.Go(p.accept)
 	return p
@@ -84,7 +86,8 @@ func (p *Port) Close() error {
 	err := p.listener.Close()
 	p.arriving.close()
 	p.control.close()
-	_ = p.raft.Close() // never fails
+	p.raft.end()
+	p.forwarded.end()
 	p.running.Wait()
 	if errors.Is(err, net.ErrClosed) {
 		return nil // a second Close

@@ -163,7 +163,7 @@ func TestRaftIsRefusedUntilItIsOpened(t *testing.T) {
 
 func TestRaftRefusesWhoIsNoMember(t *testing.T) {
 	s := newSite(t, true)
-	server := s.port(t, "n1", func(c *Config) { c.AllowRaft = func(id string) bool { return id == "n2" } })
+	server := s.port(t, "n1", func(c *Config) { c.Member = func(id string) bool { return id == "n2" } })
 	server.Handle(answerer)
 	server.OpenRaft()
 	member, stranger := s.port(t, "n2", nil), s.port(t, "n3", nil)
