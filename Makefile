@@ -23,8 +23,12 @@ run: build
 cluster: build
 	deploy/cluster.sh
 
+# Packages that are tested at a time: they wait for timers and disks more than for
+# CPUs.
+PACKAGES ?= 4
+
 test:
-	$(GO) test -count=1 -timeout 30m ./...
+	$(GO) test -p $(PACKAGES) -count=1 -timeout 30m ./...
 	cd bench/pgcompare && $(GO) test -count=1 ./...
 
 # Plants faults in the program, one after another, and shows which test finds each.
@@ -50,7 +54,7 @@ staticcheck:
 # The race detector needs cgo. -short leaves out the runs that make crash and
 # make test do in full.
 race:
-	CGO_ENABLED=1 $(GO) test -race -short -count=1 -timeout 30m ./...
+	CGO_ENABLED=1 $(GO) test -p $(PACKAGES) -race -short -count=1 -timeout 30m ./...
 
 # Longer than CI has time for: the crash and damage sweeps and the kill test, ten
 # times with other seeds.
