@@ -155,6 +155,16 @@ func (c *testCluster) settled() {
 	})
 }
 
+// missed waits until leader no longer counts on a node that was stopped, for which it
+// would keep its log.
+func (c *testCluster) missed(leader *Node, id string) {
+	c.t.Helper()
+	c.eventually("the leader misses "+id, func() bool {
+		_, there := leader.progress.get()[id]
+		return !there
+	})
+}
+
 func (c *testCluster) follower() *Node {
 	c.t.Helper()
 	leader := c.leader()

@@ -275,6 +275,7 @@ func TestOldNodeRefusesTheNewSnapshot(t *testing.T) {
 	}
 	c.inUse(nextFormat)
 	c.pay(t, c.leader(), 5)
+	c.missed(c.leader(), "n1")
 	for _, n := range c.nodes {
 		meta, _, err := n.TakeSnapshot()
 		if err != nil {

@@ -86,6 +86,7 @@ func TestSnapshotIsInstalledOverAnyLog(t *testing.T) {
 			c.pay(t, c.leader(), 20) // in a newer term
 			c.settled()
 			leader := c.leader()
+			c.missed(leader, away)
 			logs := logFrom(t, leader, last+1)
 			meta, _, err := leader.TakeSnapshot()
 			if err != nil {

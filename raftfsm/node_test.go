@@ -52,7 +52,7 @@ func (w *watchedLog) next(msg string) <-chan struct{} {
 
 func nodeConfig(t *testing.T, dir string) Config {
 	return Config{
-		NodeID: "n1", DataDir: dir, RaftListen: "127.0.0.1:0", Shards: 2,
+		NodeID: "n1", DataDir: dir, RaftListen: "127.0.0.1:0", Shards: 2, SegmentBytes: 1 << 20,
 		Fatal: func(err error) { t.Errorf("fatal: %v", err) },
 	}
 }

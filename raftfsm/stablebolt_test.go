@@ -112,6 +112,7 @@ func (d *damages) check(t *testing.T, raw []byte, want map[string][]byte, what s
 // TestStableDamageOfBytes gives every byte of the file other values. What
 // is refused is all of what bbolt reads, and only that: nothing else matters.
 func TestStableDamageOfBytes(t *testing.T) {
+	t.Parallel()
 	const seed = 12
 	rng := rand.New(rand.NewPCG(seed, seed))
 	// How many values of a byte are checked, and one of how many of the bytes that
@@ -153,6 +154,7 @@ func TestStableDamageOfBytes(t *testing.T) {
 
 // TestStableDamageOfLength cuts the file at every length, and appends to it.
 func TestStableDamageOfLength(t *testing.T) {
+	t.Parallel()
 	for _, shape := range slices.Sorted(maps.Keys(stableShapes)) {
 		raw, want := stableFile(t, shape)
 		dir := t.TempDir()
@@ -171,6 +173,7 @@ func TestStableDamageOfLength(t *testing.T) {
 // TestStableDamageOfBlocks loses sectors and puts sectors and pages into the places
 // of others, as a disk does that writes to the wrong address.
 func TestStableDamageOfBlocks(t *testing.T) {
+	t.Parallel()
 	stride := 3
 	if testing.Short() {
 		stride = 61

@@ -88,9 +88,16 @@ func TestEveryByteFlip(t *testing.T) {
 	for bit := range 8 {
 		patterns = append(patterns, 1<<bit)
 	}
+	stride := 1
+	if testing.Short() {
+		stride = 7
+	}
 	refused, recovered := 0, 0
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		for off := range files[name] {
+			if off%stride != 0 {
+				continue
+			}
 			for _, p := range patterns {
 				damaged := maps.Clone(files)
 				damaged[name] = slices.Clone(files[name])

@@ -17,7 +17,7 @@ const killSources = 6
 func TestKill(t *testing.T) {
 	rounds := 50
 	if testing.Short() {
-		rounds = 5
+		rounds = 3
 	}
 	seed := seedOf(t)
 	k := &killer{t: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 0)), books: newBooks()}

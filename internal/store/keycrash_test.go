@@ -161,7 +161,7 @@ func TestKeysSurviveCrashes(t *testing.T) {
 	if testing.Short() {
 		// Under the race detector Pebble records a stack for every iterator, which
 		// makes each look a hundred times slower.
-		few, least = 16, 15
+		few, least = 48, 5
 		verify = func(k *Keys, entry int, head uint64) error {
 			if entry%8 != 0 && entry != len(w.entries) {
 				return nil
