@@ -37,9 +37,7 @@ type guardConfig struct {
 	// there is no such node.
 	Needed func() uint64
 
-	// now is the time since some fixed point, monotonic and never 0; tick wakes
-	// the watchdog. Tests set both. Default: the system's clock, Limit/10.
-	now  func() time.Duration
+	// tick wakes the watchdog. Tests set it. Default: every Limit/looks.
 	tick <-chan time.Time
 }
 
@@ -62,9 +60,9 @@ type guardedLog struct {
 	raft.LogStore
 	cfg guardConfig
 
-	// started is cfg.now() at the start of the write under way, 0 without one.
-	// Written by raft's main goroutine, read by the watchdog.
-	started atomic.Int64
+	// writes counts those that began and those that ended: it is odd while one is
+	// under way. Written by raft's main goroutine, read by the watchdog.
+	writes atomic.Uint64
 
 	failOnce sync.Once
 	failed   atomic.Bool // set before Fatal is called, never cleared
@@ -90,10 +88,6 @@ func newGuardedLog(under raft.LogStore, cfg guardConfig) (*guardedLog, error) {
 	}
 	if cfg.Needed == nil {
 		cfg.Needed = func() uint64 { return math.MaxUint64 }
-	}
-	if cfg.now == nil {
-		base := time.Now()
-		cfg.now = func() time.Duration { return time.Since(base) + 1 }
 	}
 	g := &guardedLog{LogStore: under, cfg: cfg, stop: make(chan struct{}), stopped: make(chan struct{})}
 	go g.watch()
@@ -157,36 +151,43 @@ func (g *guardedLog) append(write func() error) error {
 	return err
 }
 
-// watched stamps the write's start for the watchdog; write does not escape, so
-// this costs two atomic stores and a look at the clock.
+// watched lets the watchdog see the write; write does not escape, so this costs two
+// atomic additions.
 func (g *guardedLog) watched(write func() error) error {
-	g.started.Store(int64(g.cfg.now()))
+	g.writes.Add(1)
 	err := write()
-	g.started.Store(0)
+	g.writes.Add(1)
 	return err
 }
+
+// looks is how often in a row the watchdog has to see the same write under way. It
+// counts them instead of the time: a process that was stopped, or whose machine was,
+// finds that much time gone by, though its disk is as good as before.
+const looks = 10
 
 // watch is the watchdog's goroutine.
 func (g *guardedLog) watch() {
 	defer close(g.stopped)
 	tick := g.cfg.tick
 	if tick == nil {
-		t := time.NewTicker(max(g.cfg.Limit/10, time.Millisecond))
+		t := time.NewTicker(max(g.cfg.Limit/looks, time.Millisecond))
 		defer t.Stop()
 		tick = t.C
 	}
-	for {
+	var seen uint64
+	for again := 0; ; {
 		select {
 		case <-g.stop:
 			return
 		case <-tick:
 		}
-		started := time.Duration(g.started.Load())
-		if started == 0 {
+		now := g.writes.Load()
+		if now%2 == 0 || now != seen {
+			seen, again = now, 0
 			continue
 		}
-		if took := g.cfg.now() - started; took > g.cfg.Limit && !planted.Is(planted.HungAppendTolerated) {
-			g.fail(fmt.Errorf("%w: %s so far, limit %s", ErrWriteHung, took, g.cfg.Limit))
+		if again++; again >= looks && !planted.Is(planted.HungAppendTolerated) {
+			g.fail(fmt.Errorf("%w for more than %s", ErrWriteHung, g.cfg.Limit))
 		}
 	}
 }

@@ -38,10 +38,9 @@ func (f *faultyLog) GetLog(uint64, *raft.Log) error   { return raft.ErrLogNotFou
 func (f *faultyLog) FirstIndex() (uint64, error)      { return 3, nil }
 func (f *faultyLog) LastIndex() (uint64, error)       { return 9, nil }
 
-// guard wraps under with a clock and a tick in the test's hands.
+// guard wraps under with a tick in the test's hands.
 type guard struct {
 	*guardedLog
-	clock atomic.Int64
 	tick  chan time.Time
 	fatal chan error // buffered: a second call is seen, not blocked
 }
@@ -49,10 +48,8 @@ type guard struct {
 func newGuard(t *testing.T, under raft.LogStore) *guard {
 	t.Helper()
 	g := &guard{tick: make(chan time.Time), fatal: make(chan error, 8)}
-	g.clock.Store(1)
 	log, err := newGuardedLog(under, guardConfig{
 		Fatal: func(err error) { g.fatal <- err },
-		now:   func() time.Duration { return time.Duration(g.clock.Load()) },
 		tick:  g.tick,
 	})
 	if err != nil {
@@ -63,11 +60,12 @@ func newGuard(t *testing.T, under raft.LogStore) *guard {
 	return g
 }
 
-// look makes the watchdog look at the append; the second tick is taken only
-// after the first was dealt with.
-func (g *guard) look() {
-	g.tick <- time.Time{}
-	g.tick <- time.Time{}
+// look makes the watchdog look at the writes some times. It takes the next tick only
+// when it has dealt with the one before: the last look may still be going on.
+func (g *guard) look(times int) {
+	for range times {
+		g.tick <- time.Time{}
+	}
 }
 
 func TestGuardedLogFailsOnceAndForAll(t *testing.T) {
@@ -132,13 +130,11 @@ func TestGuardEndsAHangingWrite(t *testing.T) {
 			go func() { returned <- write(g, guardedStable{faultyStable{log: under}, g.guardedLog}) }()
 			<-under.entered
 
-			g.clock.Add(int64(5 * time.Second))
-			g.look()
+			g.look(looks) // the first sees that it began
 			if len(g.fatal) != 0 {
-				t.Fatalf("fatal at the limit: %v", <-g.fatal)
+				t.Fatalf("fatal before the limit: %v", <-g.fatal)
 			}
-			g.clock.Add(1)
-			g.look()
+			g.look(2)
 			if len(g.fatal) != 1 {
 				t.Fatalf("fatal was called %d times past the limit, want once", len(g.fatal))
 			}
@@ -156,15 +152,25 @@ func TestGuardEndsAHangingWrite(t *testing.T) {
 	}
 }
 
-func TestGuardedLogForgetsAnAppendThatReturned(t *testing.T) {
-	g := newGuard(t, &faultyLog{})
-	if err := g.StoreLogs(nil); err != nil {
-		t.Fatal(err)
+// TestGuardForgetsAWriteThatReturned: many short ones are no long one, and nothing
+// hangs where nothing is written.
+func TestGuardForgetsAWriteThatReturned(t *testing.T) {
+	under := &faultyLog{entered: make(chan struct{}), block: make(chan struct{})}
+	g := newGuard(t, under)
+	for range 2 * looks {
+		returned := make(chan error)
+		go func() { returned <- g.StoreLogs(nil) }()
+		<-under.entered
+		g.look(looks - 1)
+		under.block <- struct{}{}
+		if err := <-returned; err != nil {
+			t.Fatal(err)
+		}
+		g.look(1)
 	}
-	g.clock.Add(int64(time.Hour))
-	g.look()
+	g.look(2 * looks)
 	if len(g.fatal) != 0 {
-		t.Errorf("fatal on an idle log: %v", <-g.fatal)
+		t.Errorf("fatal with no write that hangs: %v", <-g.fatal)
 	}
 }
 
