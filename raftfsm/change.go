@@ -44,12 +44,12 @@ func (n *Node) proposeMembers(c memberChange) error {
 // admit makes the node that asks a member, or notes its new addresses. It is the
 // leader's part of joining; asking twice changes nothing.
 func (n *Node) admit(ctx context.Context, in joinRequest) error {
+	n.changing.Lock()
+	defer n.changing.Unlock()
 	if !n.serving.Load() {
 		leader, _ := n.raft.LeaderWithID()
 		return refusal(codeNotLeader, "%s", leader)
 	}
-	n.changing.Lock()
-	defer n.changing.Unlock()
 	state := n.fsm.membership()
 	if in.Cluster != "" && in.Cluster != state.Cluster {
 		return refusal(codeRefused, "the node is in cluster %q, this is %q", in.Cluster, state.Cluster)
@@ -62,6 +62,9 @@ func (n *Node) admit(ctx context.Context, in joinRequest) error {
 		in.Member.Learner = before.Learner
 	}
 	if err := state.welcome(in.Member); err != nil {
+		return refusal(codeRefused, "%v", err)
+	}
+	if err := n.isFree(in.Member); err != nil {
 		return refusal(codeRefused, "%v", err)
 	}
 	if err := n.visit(ctx, in.Member); err != nil {
@@ -81,6 +84,31 @@ func (n *Node) visit(ctx context.Context, m MemberRecord) error {
 	}
 	if in.Node != m.ID || in.Incarnation != m.Incarnation {
 		return fmt.Errorf("at %s answers node %q, not %q, or from another data directory", m.RaftAddr, in.Node, m.ID)
+	}
+	return n.remembersAsLong(in)
+}
+
+// remembersAsLong refuses a node that forgets idempotency keys earlier or later than
+// this one: a retry would be a payment on one and none on the other.
+func (n *Node) remembersAsLong(in introduction) error {
+	if in.Retention == n.cfg.Retention {
+		return nil
+	}
+	return fmt.Errorf("%w: node %q keeps idempotency keys for %s, node %q for %s",
+		ErrRetention, in.Node, in.Retention, n.cfg.NodeID, n.cfg.Retention)
+}
+
+// isFree refuses a raft address that another member has: raft sends what is for the
+// one to the other.
+func (n *Node) isFree(m MemberRecord) error {
+	now, err := n.configuration()
+	if err != nil {
+		return err
+	}
+	for _, s := range now.Servers {
+		if string(s.Address) == m.RaftAddr && string(s.ID) != m.ID {
+			return fmt.Errorf("%s is the raft address of node %q: remove that one first, or use another address", m.RaftAddr, s.ID)
+		}
 	}
 	return nil
 }
@@ -131,6 +159,9 @@ func (n *Node) AddMember(ctx context.Context, m MemberRecord) error {
 	}
 	n.changing.Lock()
 	defer n.changing.Unlock()
+	if !n.serving.Load() { // any more
+		return ErrNotLeader
+	}
 	var in introduction
 	if err := n.call(ctx, m.RaftAddr, m.ID, callHello, struct{}{}, &in); err != nil {
 		return fmt.Errorf("%w: no node answers at %s: %w", ErrCannotChange, m.RaftAddr, err)
@@ -149,7 +180,7 @@ func (n *Node) AddMember(ctx context.Context, m MemberRecord) error {
 			return fmt.Errorf("%w: %w", ErrCannotChange, err)
 		}
 	}
-	if err := state.welcome(m); err != nil {
+	if err := errors.Join(state.welcome(m), n.remembersAsLong(in), n.isFree(m)); err != nil {
 		return fmt.Errorf("%w: %w", ErrCannotChange, err)
 	}
 	if err := n.enlist(m, before, known); err != nil {
@@ -244,6 +275,9 @@ func (n *Node) RemoveMember(ctx context.Context, id string) error {
 	}
 	n.changing.Lock()
 	defer n.changing.Unlock()
+	if !n.serving.Load() { // any more
+		return ErrNotLeader
+	}
 	record, ok := n.fsm.membership().find(id)
 	if !ok {
 		return fmt.Errorf("%w: %q", ErrUnknownMember, id)

@@ -351,10 +351,23 @@ func TestWipedNodeIsRefused(t *testing.T) {
 		t.Errorf("it takes part in term %d", votes)
 	}
 
-	// Under a new id it is welcome, and the old one can go.
+	// It does not count as one that catches up.
+	c.missed(c.leader(), id)
+
+	// Under a new id it is welcome, but not at the address of the old one while that
+	// is a member: what raft sends to the one would reach the other.
 	c.stop(id)
-	cfg.NodeID, cfg.DataDir, cfg.RaftListen = "n9", t.TempDir(), freeAddrs(t, 1)[0]
-	cfg.APIAddr = "api-of-n9"
+	cfg.NodeID, cfg.DataDir, cfg.APIAddr = "n9", t.TempDir(), "api-of-n9"
+	c.cfg["n9"] = cfg
+	c.start("n9")
+	c.eventually("the address is refused", func() bool {
+		return strings.Contains(c.nodes["n9"].Forming(), fmt.Sprintf("is the raft address of node %q", id))
+	})
+	if _, known := c.leader().fsm.membership().find("n9"); known {
+		t.Error("it is a member")
+	}
+	c.stop("n9")
+	cfg.RaftListen = freeAddrs(t, 1)[0]
 	c.cfg["n9"] = cfg
 	c.start("n9")
 	c.eventually("n9 votes", func() bool {
@@ -364,6 +377,42 @@ func TestWipedNodeIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.settled()
+}
+
+// TestNodesMustRememberAsLong: a node that forgets keys earlier than the others would
+// pay again where they replay. It neither founds a cluster with them nor joins theirs.
+func TestNodesMustRememberAsLong(t *testing.T) {
+	c := newTestCluster(t, "n1", "n2", "n3", "n4")
+	for id, cfg := range c.cfg {
+		cfg.Join, cfg.Expect = c.cfg["n1"].Join[:3], 3
+		c.cfg[id] = cfg
+	}
+	forgetful := func(id string) {
+		cfg := c.cfg[id]
+		cfg.Retention = time.Hour
+		c.cfg[id] = cfg
+	}
+	refused := func(id string) {
+		c.eventually(id+" is refused", func() bool {
+			return strings.Contains(c.nodes[id].Forming(), ErrRetention.Error())
+		})
+	}
+	sound := c.cfg["n3"]
+	forgetful("n3")
+	c.start("n1", "n2", "n3")
+	refused("n1")
+	refused("n3")
+	c.stop("n3")
+	sound.DataDir = t.TempDir() // the retention of a directory is fixed
+	c.cfg["n3"] = sound
+	c.start("n3")
+	c.settled()
+	forgetful("n4")
+	c.start("n4")
+	refused("n4")
+	if err := c.leader().AddMember(context.Background(), c.nodes["n4"].self()); !errors.Is(err, ErrRetention) {
+		t.Errorf("it is added by hand: %v", err)
+	}
 }
 
 func TestNodesThatWereToldDifferentlyFoundNothing(t *testing.T) {

@@ -18,12 +18,16 @@ func (n *Node) completeChanges(now raft.Configuration) error {
 	}
 	n.changing.Lock()
 	defer n.changing.Unlock()
+	if !n.serving.Load() { // any more
+		return nil
+	}
 	now, err := n.configuration() // nothing is under way now
 	if err != nil {
 		return err
 	}
 	var faults []error
 	for _, m := range n.incomplete(now) {
+		var err error
 		n.cfg.Logger.Info("a change of the cluster is completed", "node", m.ID, "removed", m.Removed)
 		switch {
 		case !m.Removed:

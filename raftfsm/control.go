@@ -39,6 +39,7 @@ type introduction struct {
 	Members     []MemberRecord `json:"members"`  // of Cluster, as far as it knows
 	Leader      string         `json:"leader"`   // raft address, "" if unknown
 	Formats     int            `json:"formats"`  // newest that it reads
+	Retention   time.Duration  `json:"retention"`
 }
 
 // joinRequest asks the leader for membership.
@@ -49,10 +50,11 @@ type joinRequest struct {
 
 // progress is how far a node has come.
 type progress struct {
-	Node     string `json:"node"`
-	Leading  bool   `json:"leading"` // and serving
-	Applied  uint64 `json:"applied"` // index of raft's last entry applied
-	Diverged bool   `json:"diverged"`
+	Node        string `json:"node"`
+	Incarnation string `json:"incarnation"`
+	Leading     bool   `json:"leading"` // and serving
+	Applied     uint64 `json:"applied"` // index of raft's last entry applied
+	Diverged    bool   `json:"diverged"`
 }
 
 // comparison asks for, or tells, the digest after an entry.
@@ -99,6 +101,7 @@ func (n *Node) introduce() introduction {
 		Join:        sorted(n.cfg.Join),
 		Expect:      n.cfg.Expect,
 		Formats:     n.cfg.newest,
+		Retention:   n.cfg.Retention,
 		Members:     state.Members,
 	}
 	if state.Cluster != in.Cluster {
@@ -126,10 +129,11 @@ func (in *introduction) member(id string) (MemberRecord, bool) {
 
 func (n *Node) ownProgress() progress {
 	return progress{
-		Node:     n.cfg.NodeID,
-		Leading:  n.serving.Load(),
-		Applied:  n.raft.AppliedIndex(),
-		Diverged: n.diverged.Load() != nil,
+		Node:        n.cfg.NodeID,
+		Incarnation: n.identity.incarnation,
+		Leading:     n.serving.Load(),
+		Applied:     n.raft.AppliedIndex(),
+		Diverged:    n.diverged.Load() != nil,
 	}
 }
 

@@ -235,6 +235,9 @@ func (n *Node) agree(answers []greeting, missing []error) ([]MemberRecord, error
 			return nil, fmt.Errorf("node %q is to found a cluster of %d of %q, this one of %d of %q",
 				a.Node, a.Expect, a.Join, n.cfg.Expect, join)
 		}
+		if err := n.remembersAsLong(a.introduction); err != nil {
+			return nil, err
+		}
 		i, taken := slices.BinarySearchFunc(founders, a.Node, compareMember)
 		if taken {
 			return nil, fmt.Errorf("%s and %s are both node %q", founders[i].RaftAddr, a.addr, a.Node)

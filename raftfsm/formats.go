@@ -57,6 +57,9 @@ func (n *Node) raiseFormat(now raft.Configuration) error {
 	}
 	n.changing.Lock()
 	defer n.changing.Unlock()
+	if !n.serving.Load() { // any more
+		return nil
+	}
 	now, err := n.configuration() // nothing is under way now
 	if err != nil {
 		return err

@@ -47,14 +47,15 @@ func (t *progressTable) get() map[string]progress {
 // catching up.
 const catchUpLogs = 8
 
-// needed is the first entry that a node which answers the leader has not applied.
-// Without it, a node that takes longer to install a snapshot than the next one is in
-// coming would find the log gone again, and never catch up under load.
+// needed is the last entry that was applied by the node which is furthest behind, of
+// those that answer the leader: what follows is sent to it, and raft looks for that
+// one's term. Without it, a node that takes longer to install a snapshot than the next
+// one is in coming would find the log gone again, and never catch up under load.
 func (n *Node) needed() (from uint64) {
 	from = math.MaxUint64
 	if n.log.Stats().Bytes < catchUpLogs*n.cfg.SnapshotBytes {
 		for _, p := range n.progress.get() {
-			from = min(from, p.Applied+1)
+			from = min(from, p.Applied)
 		}
 	}
 	return from
@@ -69,6 +70,7 @@ func (n *Node) watchCluster() {
 		cancel()
 	})
 	pause := time.NewTimer(0)
+	var trouble string
 	for {
 		select {
 		case <-n.stop:
@@ -80,8 +82,13 @@ func (n *Node) watchCluster() {
 			pause.Reset(formEvery)
 			continue
 		}
-		if err := n.look(ctx); err != nil && ctx.Err() == nil {
-			n.cfg.Logger.Debug("cluster", "error", err)
+		switch err := n.look(ctx); {
+		case ctx.Err() != nil:
+		case err == nil:
+			trouble = ""
+		case err.Error() != trouble: // said once, not every time
+			trouble = err.Error()
+			n.cfg.Logger.Warn("looking after the cluster", "error", err)
 		}
 		pause.Reset(watchEvery)
 	}
@@ -150,21 +157,14 @@ func (n *Node) lookAsLeader(ctx context.Context, now raft.Configuration) error {
 	if err := n.foundState(); err != nil {
 		return err
 	}
-	if err := n.completeChanges(now); err != nil {
-		return err
-	}
+	faults := []error{n.completeChanges(now)}
 	own := n.self()
 	if record, ok := n.fsm.membership().find(own.ID); !ok || record != own {
-		if err := n.admit(ctx, joinRequest{Member: own}); err != nil {
-			return err
-		}
+		faults = append(faults, n.admit(ctx, joinRequest{Member: own}))
 	}
-	if err := n.raiseFormat(now); err != nil {
-		return err
-	}
+	faults = append(faults, n.raiseFormat(now))
 	of := n.askAll(ctx, now)
 	n.progress.set(of)
-	var faults []error
 	for _, s := range now.Servers {
 		p, ok := of[string(s.ID)]
 		if ok && s.Suffrage == raft.Nonvoter && p.Applied+closeEnough >= n.raft.LastIndex() {
@@ -191,6 +191,7 @@ func (n *Node) foundState() error {
 func (n *Node) askAll(ctx context.Context, now raft.Configuration) map[string]progress {
 	var mu sync.Mutex
 	of := make(map[string]progress)
+	state := n.fsm.membership()
 	var wg sync.WaitGroup
 	for _, s := range now.Servers {
 		if string(s.ID) == n.cfg.NodeID {
@@ -200,6 +201,9 @@ func (n *Node) askAll(ctx context.Context, now raft.Configuration) map[string]pr
 			var p progress
 			if n.call(ctx, string(s.Address), string(s.ID), callProgress, struct{}{}, &p) != nil || p.Node != string(s.ID) {
 				return
+			}
+			if record, _ := state.find(p.Node); checkOwner(record, p.Incarnation) != nil {
+				return // a wiped node, that raft is not open on
 			}
 			mu.Lock()
 			defer mu.Unlock()
