@@ -107,7 +107,8 @@ func (c *call) reads() bool {
 }
 
 // repeatable reports whether a request can be executed a second time as if it was
-// not: every POST is under a key, and PUT says what there shall be.
+// not: every POST is under a key, and PUT says what there shall be. The answer may
+// be another one, see decidedBy.
 func (c *call) repeatable() bool { return !c.ctx.Request.Header.IsPatch() }
 
 // Pauses between looks for a leader, which an election takes about a second to make.
@@ -132,7 +133,7 @@ func (f *forwarder) again(c *call, deadline time.Time) (answered bool) {
 			return false
 		}
 		resp, sent, err := f.try(c, leader, deadline)
-		if err == nil && decided(resp.StatusCode()) {
+		if err == nil && c.decidedBy(resp.StatusCode()) {
 			f.adopt(c, resp, f.metrics.retried)
 			return true
 		}
@@ -150,12 +151,16 @@ func (f *forwarder) again(c *call, deadline time.Time) (answered bool) {
 	}
 }
 
-// decided reports whether an answer says what became of a command, in this try or
-// one before: its status is one that the log decides, and that is remembered.
-func decided(status int) bool {
+// decidedBy reports whether an answer of this status says what became of a command,
+// in this try or one before: it is one that the log decides, and that is remembered.
+// A PUT has no key to remember it under: the account that conflicts with it may be
+// the one that the try before created, and somebody has changed since.
+func (c *call) decidedBy(status int) bool {
 	switch status {
-	case 200, 201, 402, 404, 409, 412, 422:
+	case 200, 201, 402, 404, 412, 422:
 		return true
+	case 409:
+		return !c.ctx.Request.Header.IsPut()
 	}
 	return false
 }
@@ -182,7 +187,7 @@ func (f *forwarder) lose(c *call) {
 // settleDoubt makes the response of a request that another node may have executed
 // before one that says so, unless it says what became of it.
 func (c *call) settleDoubt() {
-	if decided(c.status) {
+	if c.decidedBy(c.status) {
 		return
 	}
 	c.ctx.Response.Header.DelBytes(nameRetryAfter)

@@ -122,6 +122,47 @@ func TestSecondTry(t *testing.T) {
 	}
 }
 
+// TestSecondTryOfAPut: that the account exists and is another one says nothing of a
+// PUT in doubt, which may have created it before somebody changed it.
+func TestSecondTryOfAPut(t *testing.T) {
+	exists := says(409, codeAccountExists)
+	for name, tt := range map[string]struct {
+		lines []func(net.Conn, *http.Request)
+		want  int
+	}{
+		"created":            {[]func(net.Conn, *http.Request){die, says(201, noCode)}, 201},
+		"the same":           {[]func(net.Conn, *http.Request){die, says(200, noCode)}, 200},
+		"another":            {[]func(net.Conn, *http.Request){die, exists}, 504},
+		"another, not twice": {[]func(net.Conn, *http.Request){exists}, 409},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leader := newScript(t, append(tt.lines, says(500, codeInternal))...)
+			s, p, _ := newNode(t)
+			p.set(leader.addr, false)
+			a := asks["put"](s)
+			if a.status != tt.want || len(leader.requests()) != len(tt.lines) {
+				t.Errorf("%d after %d tries, want %d: %s", a.status, len(leader.requests()), tt.want, a.body)
+			}
+			if tt.want == 504 {
+				s.wantProblem(a, codeOutcomeUnknown, "")
+			}
+		})
+	}
+	t.Run("another, on this node", func(t *testing.T) {
+		s, p, _ := newNode(t)
+		first := newScript(t, func(c net.Conn, _ *http.Request) {
+			p.set("", true)
+			if a := s.do("PUT", "/v1/accounts/alice", `{"currency":"USD","overdraft_limit":"7"}`); a.status != 201 {
+				t.Errorf("%d: %s", a.status, a.body)
+			}
+			c.Close()
+		})
+		p.set(first.addr, false)
+		s.wantProblem(asks["put"](s), codeOutcomeUnknown, "")
+		s.wantProblem(asks["put"](s), codeAccountExists, "id")
+	})
+}
+
 // bare sends text and ends the connection.
 func bare(text string) func(net.Conn, *http.Request) {
 	return func(c net.Conn, _ *http.Request) {
