@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,11 @@ const (
 	// dialTime bounds connecting to the leader, its welcome included: nodes are near each other, and a
 	// client is told sooner than it would give up.
 	dialTime = time.Second
+	// maxDials bounds the connections to a leader that are being made at once. It
+	// refuses arrivals above 256 for all nodes and kinds together, and one that
+	// elects or appends must not wait behind those that many requests open in the
+	// same moment. The requests above it share what there will be.
+	maxDials = 32
 	// lookEvery is how often a request that waits for its answer looks whether the
 	// node that it was sent to still leads. One that hangs is replaced within
 	// seconds, and never answers.
@@ -40,11 +46,20 @@ type leaderConns struct {
 	maxIdle time.Duration
 	look    time.Duration
 
-	mu     sync.Mutex
-	leader string        // whose connections these are
-	idle   []*leaderConn // in the order in which they came back
-	open   int           // all, those in use and to leaders before included
-	closed bool
+	mu      sync.Mutex
+	leader  string        // whose connections these are
+	idle    []*leaderConn // in the order in which they came back
+	open    int           // all, those in use and to leaders before included, and waiting
+	dialing int           // of open
+	waiting []*waiter     // of open, in the order in which they came; empty if dialing < maxDials
+	closed  bool
+}
+
+// waiter is a request that waits for a connection that comes back, or for its turn
+// to make one.
+type waiter struct {
+	leader string
+	got    chan *leaderConn // of 1: nil is the turn
 }
 
 func newLeaderConns(cluster Cluster, most int, maxIdle time.Duration) *leaderConns {
@@ -54,21 +69,24 @@ func newLeaderConns(cluster Cluster, most int, maxIdle time.Duration) *leaderCon
 // take returns a connection to leader, connecting by deadline; used says that it
 // has carried requests before. give takes it back.
 func (l *leaderConns) take(leader string, deadline time.Time) (c *leaderConn, used bool, err error) {
-	if c, err = l.reserve(leader); c != nil || err != nil {
+	c, w, err := l.reserve(leader)
+	if w != nil {
+		c, err = l.await(w, deadline)
+	}
+	if c != nil || err != nil {
 		return c, c != nil, err
 	}
 	raw, err := l.cluster.Dial(leader, min(dialTime, time.Until(deadline)))
+	l.dialled(err == nil)
 	if err != nil {
-		l.mu.Lock()
-		l.open--
-		l.mu.Unlock()
 		return nil, false, fmt.Errorf("connect: %w", err)
 	}
 	return &leaderConn{Conn: raw, conns: l, leader: leader, in: bufio.NewReader(raw), out: bufio.NewWriter(raw)}, false, nil
 }
 
-// reserve returns an idle connection to leader, or nil and the room for a new one.
-func (l *leaderConns) reserve(leader string) (*leaderConn, error) {
+// reserve returns an idle connection to leader, or the room for a new one: with a
+// waiter to await it, or with neither when it is the caller's turn to make it.
+func (l *leaderConns) reserve(leader string) (*leaderConn, *waiter, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.leader != leader {
@@ -79,16 +97,70 @@ func (l *leaderConns) reserve(leader string) (*leaderConn, error) {
 		c := l.idle[n]
 		l.idle = l.idle[:n]
 		if time.Since(c.since) < l.maxIdle && still(c.Conn) {
-			return c, nil
+			return c, nil, nil
 		}
 		c.Close()
 		l.open--
 	}
 	if l.open >= l.most {
-		return nil, errAllBusy
+		return nil, nil, errAllBusy
 	}
 	l.open++
-	return nil, nil
+	if l.dialing < maxDials {
+		l.dialing++
+		return nil, nil, nil
+	}
+	w := &waiter{leader: leader, got: make(chan *leaderConn, 1)}
+	l.waiting = append(l.waiting, w)
+	return nil, w, nil
+}
+
+// await returns what w gets, by deadline.
+func (l *leaderConns) await(w *waiter, deadline time.Time) (*leaderConn, error) {
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case c := <-w.got:
+		return c, nil
+	case <-timer.C:
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.Index(l.waiting, w)
+	if i < 0 { // at the same moment
+		return <-w.got, nil
+	}
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	l.open--
+	return nil, errAllBusy
+}
+
+// dialled ends a turn to connect; who has waited longest has the next.
+func (l *leaderConns) dialled(ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !ok {
+		l.open--
+	}
+	if len(l.waiting) == 0 {
+		l.dialing--
+		return
+	}
+	l.waiting[0].got <- nil
+	l.waiting = slices.Delete(l.waiting, 0, 1)
+}
+
+// handOver gives c to who has waited longest for one to its leader, and says
+// whether there was anybody. The caller holds mu.
+func (l *leaderConns) handOver(c *leaderConn) bool {
+	i := slices.IndexFunc(l.waiting, func(w *waiter) bool { return w.leader == c.leader })
+	if i < 0 || !still(c.Conn) {
+		return false
+	}
+	l.open-- // the room for another one
+	l.waiting[i].got <- c
+	l.waiting = slices.Delete(l.waiting, i, i+1)
+	return true
 }
 
 // give takes c back, to be used again if it is good.
@@ -98,6 +170,9 @@ func (l *leaderConns) give(c *leaderConn, good bool) {
 	if !good || l.closed || c.leader != l.leader || c.in.Buffered() > 0 {
 		c.Close()
 		l.open--
+		return
+	}
+	if l.handOver(c) {
 		return
 	}
 	c.since = time.Now()

@@ -9,7 +9,9 @@ import (
 // How many connections may be open at once. A node whose peers all behave stays
 // far below; the bounds keep one that does not from taking all memory.
 const (
-	// A handshake costs a goroutine and some 20 KiB, for ArrivalTimeout at most.
+	// A handshake costs a goroutine and some 20 KiB, for ArrivalTimeout at most. What
+	// a connection is for shows only after it, so all kinds share this; the API of
+	// another node opens at most 32 at once.
 	maxArriving = 256
 	// raft holds a buffer of 256 KiB per connection: 32 MiB in all. It keeps fewer
 	// than ten to each peer. Those of a peer that vanished end by TCP keepalive.
