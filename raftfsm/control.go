@@ -63,8 +63,15 @@ type comparison struct {
 	Digest string `json:"digest"` // "" if the node does not have it any more, or yet
 }
 
+// membersOnly are the calls of nodes that belong to the cluster. The others are for
+// those that look for one, too.
+var membersOnly = map[string]bool{callCompare: true, callAdd: true, callRemove: true, callTransfer: true}
+
 // answer serves the control calls of other nodes.
 func (n *Node) answer(ctx context.Context, caller peer.Caller, method string, body json.RawMessage) (any, error) {
+	if membersOnly[method] && !n.belongs(caller) {
+		return nil, refusal(codeRefused, "%s: node %q is not a member of the cluster", method, caller.NodeID)
+	}
 	switch method {
 	case callHello:
 		return n.introduce(), nil
@@ -89,6 +96,26 @@ func (n *Node) answer(ctx context.Context, caller peer.Caller, method string, bo
 		return n.change(ctx, method, body)
 	}
 	return nil, peer.UnknownMethod(method)
+}
+
+// belongs reports whether a caller is a member. Without TLS nobody knows.
+func (n *Node) belongs(caller peer.Caller) bool {
+	return caller.NodeID == "" || n.book.has(caller.NodeID) && !slices.Contains(n.removed(), caller.NodeID)
+}
+
+// removed returns the ids that were taken out of the cluster, as far as this node
+// knows. None of them comes back.
+func (n *Node) removed() (ids []string) {
+	state := n.fsm.membership()
+	if state.Cluster != *n.identity.cluster.Load() {
+		return nil // of a cluster before this one
+	}
+	for _, m := range state.Members {
+		if m.Removed {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
 }
 
 // introduce says who this node is.
