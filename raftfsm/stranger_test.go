@@ -3,8 +3,10 @@ package raftfsm
 import (
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"purser/internal/nodetls"
 	"purser/internal/peer"
@@ -73,23 +75,42 @@ func (c *testCluster) secure() {
 	}
 }
 
-// TestRemovedNodeAsksForNothing: its certificate is as good as before.
-func TestRemovedNodeAsksForNothing(t *testing.T) {
+// TestRemovedNodeIsCutOff: its certificate is as good as before, but it can ask for
+// nothing, and its connections end.
+func TestRemovedNodeIsCutOff(t *testing.T) {
 	c := newTestCluster(t, "n1", "n2", "n3")
 	c.secure()
 	c.start("n1", "n2", "n3")
 	c.settled()
 	leader, gone := c.leader(), c.follower()
+	go func() { // the API takes what is forwarded, until the port ends
+		for {
+			if _, err := leader.Forwarded().Accept(); err != nil {
+				return
+			}
+		}
+	}()
 	transfer := func() error {
 		return gone.port.Call(t.Context(), leader.cfg.RaftListen, leader.cfg.NodeID, callTransfer, leader.cfg.NodeID, nil)
 	}
 	if err := transfer(); err != nil {
 		t.Errorf("asked by a member: %v", err)
 	}
+	forwards, err := gone.DialLeader(leader.cfg.NodeID, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer forwards.Close()
 	if err := leader.RemoveMember(t.Context(), gone.cfg.NodeID); err != nil {
 		t.Fatal(err)
 	}
 	if err := transfer(); !saysNoMember(err, gone.cfg.NodeID) {
 		t.Errorf("asked by a node that was removed: %v", err)
+	}
+	if err := forwards.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := forwards.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("its connection goes on: %v", err)
 	}
 }

@@ -109,6 +109,9 @@ func (n *Node) look(ctx context.Context) error {
 			return err
 		}
 	}
+	// Not those of all that are missing in the configuration: that of a node which is
+	// behind may be without its leader.
+	n.port.Evict(n.removed())
 	if n.serving.Load() {
 		return n.lookAsLeader(ctx, now)
 	}

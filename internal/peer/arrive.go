@@ -30,7 +30,7 @@ func (p *Port) accept() {
 		conn, err := p.listener.Accept()
 		switch {
 		case err == nil:
-			if err := p.arriving.add(conn); err != nil {
+			if err := p.arriving.add(conn, ""); err != nil {
 				p.refuse(conn, reasonTooMany, err)
 				continue
 			}
@@ -103,7 +103,7 @@ func (p *Port) arriveStream(s *stream, closed string, raw, conn net.Conn, id str
 		p.refuse(conn, reasonMember, fmt.Errorf("node %q is not a member", id))
 		return false
 	}
-	err := p.move(raw, s.conns)
+	err := p.move(raw, id, s.conns)
 	if err == nil {
 		err = s.offer(raw, conn)
 	}
@@ -120,7 +120,7 @@ func (p *Port) arriveStream(s *stream, closed string, raw, conn net.Conn, id str
 
 // arriveControl serves a control call.
 func (p *Port) arriveControl(raw, conn net.Conn, id string) {
-	if err := p.move(raw, p.control); err != nil {
+	if err := p.move(raw, id, p.control); err != nil {
 		p.refuse(conn, reasonTooMany, err)
 		return
 	}
@@ -134,8 +134,8 @@ func (p *Port) arriveControl(raw, conn net.Conn, id string) {
 
 // move passes a connection on from those arriving. It is never in no set: Close
 // would miss it.
-func (p *Port) move(raw net.Conn, to *connSet) error {
-	if err := to.add(raw); err != nil {
+func (p *Port) move(raw net.Conn, id string, to *connSet) error {
+	if err := to.add(raw, id); err != nil {
 		return err
 	}
 	p.arriving.remove(raw)

@@ -3,6 +3,7 @@ package peer
 import (
 	"errors"
 	"net"
+	"slices"
 	"sync"
 )
 
@@ -32,15 +33,15 @@ type connSet struct {
 
 	mu     sync.Mutex
 	closed bool
-	open   map[net.Conn]struct{}
+	open   map[net.Conn]string // the id of the node, "" if that is not known
 }
 
 func newConnSet(most int) *connSet {
-	return &connSet{most: most, open: map[net.Conn]struct{}{}}
+	return &connSet{most: most, open: map[net.Conn]string{}}
 }
 
-// add takes in a connection. Errors: errTooMany, net.ErrClosed.
-func (s *connSet) add(c net.Conn) error {
+// add takes in a connection of the node id. Errors: errTooMany, net.ErrClosed.
+func (s *connSet) add(c net.Conn, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -49,7 +50,7 @@ func (s *connSet) add(c net.Conn) error {
 	if len(s.open) == s.most {
 		return errTooMany
 	}
-	s.open[c] = struct{}{}
+	s.open[c] = id
 	return nil
 }
 
@@ -58,6 +59,17 @@ func (s *connSet) remove(c net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
+}
+
+// closeOf closes the connections of some nodes.
+func (s *connSet) closeOf(ids []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c, id := range s.open {
+		if slices.Contains(ids, id) {
+			_ = c.Close() // whoever uses it gets the error, and takes it out
+		}
+	}
 }
 
 // close closes all connections and lets no more in.

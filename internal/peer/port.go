@@ -78,6 +78,13 @@ func (p *Port) Raft() raft.StreamLayer { return p.raft }
 // once: a node that is not a member yet must neither vote nor take entries.
 func (p *Port) OpenRaft() { p.raft.opened.Store(true) }
 
+// Evict closes the connections for raft and for forwarded requests that were
+// accepted from nodes which are members no more. Without TLS it closes none.
+func (p *Port) Evict(nodeIDs []string) {
+	p.raft.conns.closeOf(nodeIDs)
+	p.forwarded.conns.closeOf(nodeIDs)
+}
+
 // Close ends every accepted connection and every dial and call under way, and
 // returns when the port's goroutines have ended, which includes control handlers.
 // raft's transport is to be closed before.

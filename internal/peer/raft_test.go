@@ -179,6 +179,31 @@ func TestRaftRefusesWhoIsNoMember(t *testing.T) {
 	wantRefused(t, server, reasonMember, 1)
 }
 
+// TestEvict: the connections of some nodes end, and no others.
+func TestEvict(t *testing.T) {
+	s := newSite(t, true)
+	server, stays, goes := s.port(t, "n1", nil), s.port(t, "n2", nil), s.port(t, "n3", nil)
+	server.OpenRaft()
+	for _, client := range []*Port{stays, goes} {
+		c := dialRaft(t, client, server)
+		taken, err := server.Raft().Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		dialled, accepted := dialForward(t, client, server)
+		defer accepted.Close()
+		server.Evict([]string{"n3", "n4"})
+		if client == goes {
+			wantClosed(t, c)
+			wantClosed(t, dialled)
+			continue
+		}
+		wantForward(t, dialled, accepted)
+		wantForward(t, c, taken)
+	}
+}
+
 func TestRaftDialPinsTheNode(t *testing.T) {
 	s := newSite(t, true)
 	server, client := s.port(t, "n1", nil), s.port(t, "n2", nil)
