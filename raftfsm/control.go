@@ -15,7 +15,7 @@ const (
 	callHello    = "hello"    // who are you: introduction
 	callJoin     = "join"     // make me a member, or note my new addresses; leader only
 	callProgress = "progress" // how far are you: progress
-	callCompare  = "compare"  // what was your digest: comparison
+	callCompare  = "compare"  // what was your digest, and how far are you: comparison
 	callAdd      = "add"      // what an operator asks of the cluster; leader only
 	callRemove   = "remove"
 	callTransfer = "transfer"
@@ -57,10 +57,11 @@ type progress struct {
 	Diverged    bool   `json:"diverged"`
 }
 
-// comparison asks for, or tells, the digest after an entry.
+// comparison asks for, or tells, the digest after an entry; 0 for none.
 type comparison struct {
-	Index  uint64 `json:"index"`
-	Digest string `json:"digest"` // "" if the node does not have it any more, or yet
+	Index     uint64 `json:"index"`
+	Digest    string `json:"digest"`    // "" if the node does not have it any more, or yet
+	Committed uint64 `json:"committed"` // commit index of a node that leads and serves, 0 of others
 }
 
 // membersOnly are the calls of nodes that belong to the cluster. The others are for

@@ -19,6 +19,7 @@ import (
 //	<dir>/snapshots/   raft's snapshots
 //	<dir>/state/       the state machine's states
 //	<dir>/RESTORING    there while a restore makes the rest
+//	<dir>/DIVERGED     there once the state was found not to be the leader's
 const (
 	stableName    = "raft.db"
 	logName       = "wal"

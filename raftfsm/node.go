@@ -47,6 +47,8 @@ type Node struct {
 	forming  atomic.Pointer[string] // why the node is in no cluster yet; nil when it is
 	diverged atomic.Pointer[error]  // the state is not the leader's; nil when it is
 
+	told leaderWord
+
 	changing sync.Mutex // one change of the cluster at a time
 	progress progressTable
 
@@ -79,6 +81,9 @@ func Open(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if err := n.openState(); err != nil {
+		return nil, err
+	}
+	if err := n.recallDivergence(); err != nil {
 		return nil, err
 	}
 	if err := n.startRaft(); err != nil {

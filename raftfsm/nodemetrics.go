@@ -157,7 +157,8 @@ type Status struct {
 	Term         uint64
 	CommitIndex  uint64
 	AppliedIndex uint64 // of the last command entry, which Digest belongs to
-	Behind       uint64 // committed entries that are not applied yet
+	Behind       uint64 // entries committed, as far as this node or its leader knows, and not applied here
+	Unheard      error  // why a follower does not know how far its leader is, nil if it does
 	Sequence     uint64
 	Digest       string
 	Shards       int
@@ -175,9 +176,9 @@ type Member struct {
 	RaftAddress string
 	APIAddress  string
 	Voter       bool
-	Formats     int    // newest format that it has announced; 0 for none
-	Lag         uint64 // log entries behind the leader, as far as that knows; 0 on others
-	Reachable   bool   // it answered the leader's last question; true on others
+	Formats     int     // newest format that it has announced; 0 for none
+	Lag         *uint64 // log entries behind the leader; nil if this is not the leader, which knows
+	Reachable   *bool   // it answered the leader's last question; nil if this is not the leader
 }
 
 // Status returns the present state of the node.
@@ -191,7 +192,13 @@ func (n *Node) Status() Status {
 		CommitIndex: n.raft.CommitIndex(),
 		Shards:      n.cfg.Shards,
 	}
-	s.Behind = s.CommitIndex - min(s.CommitIndex, n.raft.AppliedIndex())
+	committed := s.CommitIndex
+	if s.Leader != "" && s.Leader != s.Node {
+		var told uint64
+		told, s.Unheard = n.told.of(s.Leader)
+		committed = max(committed, told)
+	}
+	s.Behind = committed - min(committed, n.raft.AppliedIndex())
 	_ = n.fsm.use(func(m *machine) error { // without a state there is nothing more to tell
 		at := m.position()
 		s.AppliedIndex, s.Sequence, s.Digest = at.Index, at.Seq, formatDigest(at.Digest)
@@ -212,12 +219,15 @@ func (n *Node) members(now raft.Configuration, state *membership) (list []Member
 		record, _ := state.find(string(server.ID))
 		m := Member{
 			ID: string(server.ID), RaftAddress: string(server.Address), APIAddress: record.APIAddr,
-			Voter: server.Suffrage == raft.Voter, Formats: record.Formats, Reachable: true,
+			Voter: server.Suffrage == raft.Voter, Formats: record.Formats,
 		}
-		if m.ID != n.cfg.NodeID && known != nil {
-			var p progress
-			p, m.Reachable = known[m.ID]
-			m.Lag = last - min(p.Applied, last)
+		if known != nil {
+			p, reachable := known[m.ID]
+			lag := last - min(p.Applied, last)
+			if m.ID == n.cfg.NodeID {
+				lag, reachable = 0, true
+			}
+			m.Lag, m.Reachable = &lag, &reachable
 		}
 		list = append(list, m)
 	}

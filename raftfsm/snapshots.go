@@ -21,8 +21,15 @@ const (
 )
 
 // TakeSnapshot takes a snapshot now and returns its description and how long it
-// took. Payments go on meanwhile.
+// took. Payments go on meanwhile. A node that diverged takes none: ErrDiverged.
 func (n *Node) TakeSnapshot() (Meta, time.Duration, error) {
+	if err := n.Diverged(); err != nil {
+		return Meta{}, 0, fmt.Errorf("take snapshot: %w", err)
+	}
+	return n.takeSnapshot()
+}
+
+func (n *Node) takeSnapshot() (Meta, time.Duration, error) {
 	n.snapshotting.Lock()
 	defer n.snapshotting.Unlock()
 	if err := n.limitTrailing(); err != nil {
@@ -56,8 +63,12 @@ func (n *Node) TakeSnapshot() (Meta, time.Duration, error) {
 func (n *Node) Snapshots() ([]Meta, error) { return n.snapshots.Metas() }
 
 // OpenSnapshot streams a snapshot as a tar archive of size bytes. The caller
-// closes it. An unknown id is ErrSnapshotUnknown.
+// closes it. An unknown id is ErrSnapshotUnknown; a node that diverged gives none out:
+// ErrDiverged.
 func (n *Node) OpenSnapshot(id string) (stream io.ReadCloser, size int64, err error) {
+	if err := n.Diverged(); err != nil {
+		return nil, 0, fmt.Errorf("open snapshot: %w", err)
+	}
 	meta, stream, err := n.snapshots.Open(id)
 	if err != nil {
 		return nil, 0, err
@@ -70,10 +81,10 @@ func (n *Node) OpenSnapshot(id string) (stream io.ReadCloser, size int64, err er
 const retrySnapshot = 10 * time.Second
 
 // snapshotWhenOverdue takes a snapshot whenever enough was applied since the
-// last one that succeeded.
+// last one that succeeded. A node that diverged goes on with it: its log would grow.
 func (n *Node) snapshotWhenOverdue() {
 	n.fsm.whenOverdue(n.stop, func() {
-		switch meta, took, err := n.TakeSnapshot(); {
+		switch meta, took, err := n.takeSnapshot(); {
 		case errors.Is(err, raft.ErrRaftShutdown):
 		case err != nil:
 			n.cfg.Logger.Error("snapshot failed", "error", err)

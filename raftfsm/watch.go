@@ -15,10 +15,6 @@ import (
 	"purser/internal/planted"
 )
 
-// ErrDiverged says that the results of the same log are not those of the leader.
-// The node serves nothing any more: one of the two is wrong.
-var ErrDiverged = errors.New("the state of this node is not that of the leader")
-
 // watchEvery is the pause between two looks at the cluster.
 const watchEvery = 500 * time.Millisecond
 
@@ -112,6 +108,9 @@ func (n *Node) look(ctx context.Context) error {
 	// Not those of all that are missing in the configuration: that of a node which is
 	// behind may be without its leader.
 	n.port.Evict(n.removed())
+	if n.Diverged() != nil {
+		n.StepDown() // nobody may have taken the lead when it was handed over
+	}
 	if n.serving.Load() {
 		return n.lookAsLeader(ctx, now)
 	}
@@ -232,19 +231,16 @@ func (n *Node) promote(s raft.Server) error {
 	return nil
 }
 
-// compare asks the leader for its digest after the entry that this node applied
-// last, and stops serving when it is not the same.
+// compare asks the leader how far it is, and for its digest after the entry that this
+// node applied last, and stops serving when that is not the same.
 func (n *Node) compare(ctx context.Context, addr, id string) error {
-	if n.diverged.Load() != nil {
-		return nil
+	var own, theirs comparison
+	if at := n.fsm.position(); at.Index > 0 && n.Diverged() == nil {
+		own = comparison{Index: at.Index, Digest: formatDigest(at.Digest)}
 	}
-	at := n.fsm.position()
-	if at.Index == 0 {
-		return nil
-	}
-	own := comparison{Index: at.Index, Digest: formatDigest(at.Digest)}
-	var theirs comparison
-	if err := n.call(ctx, addr, id, callCompare, own, &theirs); err != nil {
+	err := n.call(ctx, addr, id, callCompare, own, &theirs)
+	n.told.note(id, theirs.Committed, err)
+	if err != nil {
 		return err
 	}
 	n.judge(own, theirs, id)
@@ -256,16 +252,15 @@ func (n *Node) judge(own, theirs comparison, leader string) {
 	if theirs.Digest == "" || theirs.Digest == own.Digest || planted.Is(planted.DivergenceIgnored) {
 		return
 	}
-	err := fmt.Errorf("%w: after log entry %d its digest is %s, that of node %q is %s",
-		ErrDiverged, own.Index, own.Digest, leader, theirs.Digest)
-	n.fsm.withhold(err)
-	n.diverged.Store(&err)
-	n.cfg.Logger.Error("the node serves nothing any more", "error", err)
+	n.diverge(fmt.Sprintf("after log entry %d its digest is %s, that of node %q is %s", own.Index, own.Digest, leader, theirs.Digest))
 }
 
 // compareWith answers a comparison with this node's own digest.
 func (n *Node) compareWith(in comparison, caller peer.Caller) comparison {
 	out := comparison{Index: in.Index}
+	if n.Ready() == nil {
+		out.Committed = n.raft.CommitIndex()
+	}
 	if digest, ok := n.fsm.digestAt(in.Index); ok {
 		out.Digest = formatDigest(digest)
 		if out.Digest != in.Digest {
@@ -274,14 +269,6 @@ func (n *Node) compareWith(in comparison, caller peer.Caller) comparison {
 		}
 	}
 	return out
-}
-
-// Diverged returns why this node serves nothing any more, nil if it does.
-func (n *Node) Diverged() error {
-	if err := n.diverged.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
 
 // Forming says why the node is in no cluster yet; "" if it is in one.

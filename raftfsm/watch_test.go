@@ -12,7 +12,7 @@ import (
 func TestAnotherDigestEndsTheService(t *testing.T) {
 	state := openTestNode(t, vfs.NewMem(), 1)
 	defer state.close()
-	n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, fsm: state.fsm}
+	n := &Node{cfg: Config{DataDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}, fsm: state.fsm}
 	own := comparison{Index: 5, Digest: "aa"}
 	for _, theirs := range []comparison{{Index: 5, Digest: "aa"}, {Index: 5}} {
 		n.judge(own, theirs, "n2")

@@ -106,11 +106,12 @@ type Member struct {
 	Voter    bool   `json:"voter"`
 	// Formats is the newest format that the member reads, 0 if it has not said yet.
 	Formats int `json:"formats"`
-	// Lag is how many log entries the member is known to be behind the leader.
-	Lag uint64 `json:"lag"`
+	// Lag is how many log entries the member is behind the leader. Only the leader
+	// knows: it is nil on others.
+	Lag *uint64 `json:"lag"`
 	// Reachable is false for a member that did not answer the leader's last
-	// question.
-	Reachable bool `json:"reachable"`
+	// question, and nil on others than the leader.
+	Reachable *bool `json:"reachable"`
 }
 
 // SnapshotInfo describes one snapshot.

@@ -191,11 +191,12 @@ func TestAdminStatus(t *testing.T) {
 	s, c := newAdminSite(t)
 	c.status = Status{
 		Node: "node-1", Role: "leader", Leader: "node-1", Term: 3, CommitIndex: 18, AppliedIndex: 17, Digest: "ab",
-		Members: []Member{{ID: "node-1", RaftAddr: "127.0.0.1:8082", APIAddr: "127.0.0.1:8080", Voter: true, Formats: 2, Reachable: true}}, Shards: 2, Version: "dev",
+		Members: []Member{{ID: "node-1", RaftAddr: "127.0.0.1:8082", APIAddr: "127.0.0.1:8080", Voter: true, Formats: 2, Lag: new(uint64(5)), Reachable: new(true)}, {ID: "node-2"}}, Shards: 2, Version: "dev",
 		Cluster: "c1", Format: 1, Formats: 2, Forming: "no leader", Diverged: "digest",
 	}
 	want := `{"node":"node-1","role":"leader","leader":"node-1","term":3,"commit_index":18,"applied_index":17,"digest":"ab",` +
-		`"members":[{"id":"node-1","raft_addr":"127.0.0.1:8082","api_addr":"127.0.0.1:8080","voter":true,"formats":2,"lag":0,"reachable":true}],` +
+		`"members":[{"id":"node-1","raft_addr":"127.0.0.1:8082","api_addr":"127.0.0.1:8080","voter":true,"formats":2,"lag":5,"reachable":true},` +
+		`{"id":"node-2","raft_addr":"","api_addr":"","voter":false,"formats":0,"lag":null,"reachable":null}],` +
 		`"shards":2,"snapshot":null,"version":"dev","cluster":"c1","format":1,"formats":2,"forming":"no leader","diverged":"digest"}` + "\n"
 	if a := s.do("GET", "/admin/v1/status", ""); a.status != 200 || a.body != want {
 		t.Errorf("%d\ngot  %s\nwant %s", a.status, a.body, want)

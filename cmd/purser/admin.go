@@ -78,12 +78,12 @@ func (o operator) Checks() []transport.Check {
 	}
 }
 
-// mayLag is how many committed entries a node that is ready may have left to
-// apply: a fraction of a second's worth at full speed.
+// mayLag is how many entries that the leader has committed a node that is ready may
+// have left to apply: a fraction of a second's worth at full speed.
 const mayLag = 1024
 
 // leadership tells apart why a node is not ready: it knows no leader, or it has
-// not yet applied all that was committed.
+// not yet applied what was committed.
 func (o operator) leadership() (leader, caughtUp error) {
 	if o.stack.node.Ready() == nil {
 		return nil, nil
@@ -94,12 +94,19 @@ func (o operator) leadership() (leader, caughtUp error) {
 		leader = errors.New("not in a cluster yet: " + s.Forming)
 	case s.Leader == "":
 		leader = ledger.ErrNoLeader
-	case s.Leader == s.Node || s.Behind > mayLag:
-		return nil, fmt.Errorf("the log is being replayed: %d of %d committed entries are left", s.Behind, s.CommitIndex)
 	default:
-		return nil, nil
+		return nil, nearLeader(&s)
 	}
 	return leader, errors.New("without a leader it is not known what is committed")
+}
+
+// nearLeader returns why a node that knows its leader is not ready. One that leads is
+// not before it says that it serves.
+func nearLeader(s *raftfsm.Status) error {
+	if s.Leader == s.Node || s.Behind > mayLag {
+		return fmt.Errorf("the log is being replayed: %d committed entries are left", s.Behind)
+	}
+	return s.Unheard
 }
 
 // Live returns nil: a process that can be asked has no fault that it knows of;

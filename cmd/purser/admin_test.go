@@ -49,6 +49,25 @@ func TestChecks(t *testing.T) {
 	}
 }
 
+// TestNearLeader: a follower is ready when it knows that it is near its leader.
+func TestNearLeader(t *testing.T) {
+	unheard := errors.New("not been asked")
+	for _, tt := range []struct {
+		when  string
+		s     raftfsm.Status
+		ready bool
+	}{
+		{"near", raftfsm.Status{Node: "n1", Leader: "n2", Behind: mayLag}, true},
+		{"far", raftfsm.Status{Node: "n1", Leader: "n2", Behind: mayLag + 1}, false},
+		{"nothing heard", raftfsm.Status{Node: "n1", Leader: "n2", Unheard: unheard}, false},
+		{"it is to lead", raftfsm.Status{Node: "n1", Leader: "n1"}, false},
+	} {
+		if err := nearLeader(&tt.s); (err == nil) != tt.ready {
+			t.Errorf("%s: %v", tt.when, err)
+		}
+	}
+}
+
 // TestVerifyReport: whatever is wrong is named.
 func TestVerifyReport(t *testing.T) {
 	usd, _ := ledger.ParseCurrency([]byte("USD"))

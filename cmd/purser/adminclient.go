@@ -78,10 +78,19 @@ type memberView struct {
 	RaftAddr string `json:"raft_addr"`
 	APIAddr  string `json:"api_addr"`
 	Voter    bool   `json:"voter"`
-	Lag      uint64 `json:"lag"`
+	Formats  int    `json:"formats"`
 
-	Formats   int  `json:"formats"`
-	Reachable bool `json:"reachable"`
+	// Only the leader knows these.
+	Lag       *uint64 `json:"lag"`
+	Reachable *bool   `json:"reachable"`
+}
+
+// orDash shows what a server may not know.
+func orDash[T any](v *T) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprint(*v)
 }
 
 type statusView struct {
@@ -137,7 +146,7 @@ func writeStatus(w io.Writer, s *statusView) {
 		fmt.Fprintf(w, "diverged\t%s\n", s.Diverged)
 	}
 	for _, m := range s.Members {
-		fmt.Fprintf(w, "member\t%s\traft=%s\tapi=%s\tvoter=%t\tlag=%d\n", m.ID, m.RaftAddr, m.APIAddr, m.Voter, m.Lag)
+		fmt.Fprintf(w, "member\t%s\traft=%s\tapi=%s\tvoter=%t\tlag=%s\n", m.ID, m.RaftAddr, m.APIAddr, m.Voter, orDash(m.Lag))
 	}
 }
 

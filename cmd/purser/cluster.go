@@ -46,7 +46,7 @@ func writeMembers(w io.Writer, s *statusView) {
 		case !m.Voter:
 			role = "learner"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%t\t%d\n", m.ID, role, m.RaftAddr, m.APIAddr, m.Lag, m.Reachable, m.Formats)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", m.ID, role, m.RaftAddr, m.APIAddr, orDash(m.Lag), orDash(m.Reachable), m.Formats)
 	}
 }
 
