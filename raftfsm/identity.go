@@ -115,10 +115,20 @@ func configurationOf(members []MemberRecord) (c raft.Configuration) {
 	return c
 }
 
-// book knows which node has which raft address: those of raft's configuration, and
-// of the cluster that a node without one was let into.
+// book knows which node has which raft address: those of raft's configuration, of
+// the cluster that a node without one was let into, and what members have told since.
 type book struct {
-	entries atomic.Pointer[[]raft.Server]
+	entries    atomic.Pointer[[]raft.Server]
+	configured []raft.Server // as of the last follow
+}
+
+// follow makes the book raft's configuration when that has changed. What was added
+// to it meanwhile stays until then. One goroutine calls it.
+func (b *book) follow(servers []raft.Server) {
+	if !slices.Equal(b.configured, servers) {
+		b.configured = servers
+		b.set(servers)
+	}
 }
 
 func (b *book) set(servers []raft.Server) {

@@ -100,7 +100,7 @@ func (n *Node) look(ctx context.Context) error {
 	if len(now.Servers) == 0 {
 		n.lookUp(ctx)
 	} else {
-		n.book.set(now.Servers)
+		n.book.follow(now.Servers)
 		if err := n.pace(voters(now)); err != nil {
 			return err
 		}
@@ -137,7 +137,8 @@ func (n *Node) announce(ctx context.Context, addr, id string) error {
 }
 
 // seekLeader asks the others who leads, for a node that hears of no leader: if it
-// has moved, the leader cannot know where to.
+// has moved, the leader cannot know where to; and if it was away, the leader or who
+// wants its vote may be a member that it does not know yet, and would refuse.
 func (n *Node) seekLeader(ctx context.Context, now raft.Configuration) error {
 	for _, s := range now.Servers {
 		if string(s.ID) == n.cfg.NodeID {
@@ -147,7 +148,15 @@ func (n *Node) seekLeader(ctx context.Context, now raft.Configuration) error {
 		if err := n.call(ctx, string(s.Address), string(s.ID), callHello, struct{}{}, &in); err != nil {
 			continue // it is not there either
 		}
-		if in.Leader != "" && in.Cluster == *n.identity.cluster.Load() {
+		if in.Cluster != *n.identity.cluster.Load() {
+			continue
+		}
+		for _, m := range configurationOf(present(in.Members)).Servers {
+			if !n.book.has(string(m.ID)) {
+				n.book.add(m)
+			}
+		}
+		if in.Leader != "" {
 			return n.announce(ctx, in.Leader, "")
 		}
 	}
