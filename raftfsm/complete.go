@@ -16,15 +16,11 @@ func (n *Node) completeChanges(now raft.Configuration) error {
 	if len(n.incomplete(now)) == 0 {
 		return nil
 	}
-	n.changing.Lock()
-	defer n.changing.Unlock()
-	if !n.serving.Load() { // any more
-		return nil
-	}
-	now, err := n.configuration() // nothing is under way now
+	now, unlock, err := n.holdChanges()
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	var faults []error
 	for _, m := range n.incomplete(now) {
 		var err error
@@ -42,6 +38,22 @@ func (n *Node) completeChanges(now raft.Configuration) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// holdChanges waits until no change of the cluster is under way on this node, keeps
+// others from beginning, and returns raft's configuration. Its error wraps
+// ErrNotLeader if the node has lost the lead meanwhile: what it knows may be old.
+func (n *Node) holdChanges() (now raft.Configuration, unlock func(), err error) {
+	n.changing.Lock()
+	if !n.serving.Load() {
+		err = ErrNotLeader
+	} else {
+		now, err = n.configuration()
+	}
+	if err != nil {
+		n.changing.Unlock()
+	}
+	return now, n.changing.Unlock, err
 }
 
 // incomplete returns the records that raft's configuration does not agree with.

@@ -55,15 +55,11 @@ func (n *Node) raiseFormat(now raft.Configuration) error {
 	if _, ok := n.newerFormat(now); !ok {
 		return nil
 	}
-	n.changing.Lock()
-	defer n.changing.Unlock()
-	if !n.serving.Load() { // any more
-		return nil
-	}
-	now, err := n.configuration() // nothing is under way now
+	now, unlock, err := n.holdChanges()
 	if err != nil {
 		return err
 	}
+	defer unlock()
 	format, ok := n.newerFormat(now)
 	if !ok {
 		return nil

@@ -169,8 +169,8 @@ func TestAccountViewIsDetached(t *testing.T) {
 	slots := slotsOf(1, ledger.Command{Kind: ledger.CreateAccount, Source: id, Currency: usd, Metadata: metadata})
 	g.Execute(slots)
 	made := slots[0].Record.Account
-	copy(id, "XXXXX")
-	copy(metadata, "YYYY")
+	clear(id)
+	clear(metadata)
 	read, ok := g.Read([]byte("alice"))
 	if !ok {
 		t.Fatal("alice is gone")
