@@ -157,3 +157,23 @@ func TestEntryAllocations(t *testing.T) {
 		t.Errorf("%v allocations for an entry of one command", n)
 	}
 }
+
+// TestCrowded: from a refusal for want of room until there is some.
+func TestCrowded(t *testing.T) {
+	bubble(t, Options{MaxInFlight: 1, MaxPending: 2}, func(t *testing.T, e *Engine, log *fakeLog) {
+		a := execute(e, "a")
+		tk := expectProposed(t, log, 1)[0]
+		if e.Crowded() {
+			t.Error("crowded with room left")
+		}
+		expectErr(t, executeAll(e, "b", "c"), ledger.ErrOverloaded)
+		if !e.Crowded() {
+			t.Error("not crowded after a refusal")
+		}
+		tk.apply()
+		expectApplied(t, a, tk)
+		if e.Crowded() {
+			t.Error("crowded with nothing pending")
+		}
+	})
+}

@@ -26,6 +26,7 @@ type Engine struct {
 	room         int // bytes that recent entries came to, for the next buffer
 
 	storageFull atomic.Bool
+	crowded     atomic.Bool // work was refused, and nothing became free since
 	doubts      doubts
 
 	wake     chan struct{} // capacity 1: there is something to propose
@@ -217,11 +218,17 @@ func (e *Engine) refuse(weight int) error {
 		e.metrics.draining.Inc()
 		return ledger.ErrDraining
 	case e.pending > 0 && e.pending+weight > e.opts.MaxPending, e.pendingBytes > e.opts.MaxPendingBytes:
+		e.crowded.Store(true)
 		e.metrics.overloaded.Inc()
 		return ledger.ErrOverloaded
 	}
 	return nil
 }
+
+// Crowded reports whether work was refused for want of room, and nothing has become
+// free since: what is as large would be refused, too. Whoever asks first saves the
+// reading of it. A call that would be smaller might still be taken.
+func (e *Engine) Crowded() bool { return e.crowded.Load() }
 
 // openBatch returns the batch that takes n more commands. The caller holds mu.
 func (e *Engine) openBatch(n int) (_ *batch, fresh bool) {

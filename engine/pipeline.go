@@ -142,6 +142,7 @@ func (e *Engine) resolve(b *batch, applied *ledger.Applied, err error) {
 	e.mu.Lock()
 	e.pending -= b.waiters
 	e.pendingBytes -= len(b.entry) - ledger.EntryHeaderLen
+	e.crowded.Store(false)
 	e.mu.Unlock()
 	b.settle(applied, err)
 	e.mu.Lock()

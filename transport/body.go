@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"purser/internal/ledger"
 )
 
 // Sizes of request bodies, in bytes. One of up to maxBody is read at once,
@@ -50,6 +52,7 @@ func (b *budget) give(n int) { b.held.Add(-int64(n)) }
 
 var (
 	faultTooLarge = fault{code: codeBodyTooLarge, detail: "the body is larger than this path takes"}
+	faultCrowded  = fault{code: codeOverloaded, detail: ledger.ErrOverloaded.Error()}
 	faultNoRoom   = fault{code: codeOverloaded, detail: "too many large bodies are being received"}
 )
 
@@ -119,6 +122,41 @@ func (s *Server) receiveBatch(c *call, b *batch) bool {
 	return true
 }
 
+// turnAway refuses a batch and lets its body pass, so that the connection stays:
+// one more handshake would cost more than that. A body of unknown
+// length is not awaited.
+func (s *Server) turnAway(c *call) {
+	length := c.ctx.Request.Header.ContentLength()
+	if length > maxBatchBody {
+		c.fail(faultTooLarge)
+		return
+	}
+	if c.rest && length != chunked {
+		if err := c.skip(); err != nil {
+			c.fail(unreadable(err))
+			return
+		}
+	}
+	s.metrics.turnedAway.Inc()
+	c.fail(faultCrowded)
+}
+
+// skip reads c's body on until it ends, and keeps nothing of it.
+func (c *call) skip() error {
+	body := c.ctx.RequestBodyStream()
+	c.in = slices.Grow(c.in[:0], maxBody)
+	for {
+		switch _, err := body.Read(c.in[:cap(c.in)]); err {
+		case nil:
+		case io.EOF:
+			c.rest = false
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
 // expect decides on a request whose client waits for leave to send the body: any
 // status but 100 is that of the response, behind which fasthttp closes the
 // connection.
@@ -134,6 +172,9 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	case length > maxBody && !s.bodies.has(length):
 		s.metrics.refusedBodies.Inc()
 		s.refuse(ctx, faultNoRoom)
+	case most == maxBatchBody && s.opts.Crowded():
+		s.metrics.turnedAway.Inc()
+		s.refuse(ctx, faultCrowded)
 	default:
 		return fasthttp.StatusContinue
 	}

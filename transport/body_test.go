@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -272,5 +273,56 @@ func TestBatchLetsGo(t *testing.T) {
 		if f.param != nil {
 			t.Errorf("a fault about %q is kept", f.param)
 		}
+	}
+}
+
+// TestBatchesAreTurnedAwayWhileCrowded: unread or undecoded, and on the same
+// connection where the next request can be found on it.
+func TestBatchesAreTurnedAwayWhileCrowded(t *testing.T) {
+	var crowded atomic.Bool
+	s := newSite(t, func(o *Options) { o.Crowded = crowded.Load })
+	s.fund("alice", "100")
+	before := s.book.counts()
+	crowded.Store(true)
+	large := largeBatch("large", maxBody*3)
+	sized := func(body string) string { return fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body) }
+	batches := map[string]struct {
+		text string
+		goes bool // the connection goes on
+	}{
+		"small":     {sized(largeBatch("small", 1000)), true},
+		"large":     {sized(large), true},
+		"malformed": {sized("{"), true},
+		"chunked":   {fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(large), large), false},
+		"expected":  {"Expect: 100-continue\r\n" + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(large)), false},
+	}
+	for name, tt := range batches {
+		conn, in := s.dial(batchHead + tt.text)
+		a := readAnswer(t, s.receive(in))
+		if a.status != 503 || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, `"overloaded"`) {
+			t.Errorf("%s: %d %v %s", name, a.status, a.header, a.body)
+		}
+		if !tt.goes {
+			if rest, _ := io.ReadAll(in); len(rest) > 0 {
+				t.Errorf("%s: the connection went on: %q", name, rest)
+			}
+			continue
+		}
+		s.send(conn, "GET /v1/accounts/alice HTTP/1.1\r\nHost: raw\r\n\r\n")
+		if a := readAnswer(t, s.receive(in)); a.status != 200 {
+			t.Errorf("%s: behind it: %d %s", name, a.status, a.body)
+		}
+	}
+	if got := testutil.ToFloat64(s.server.metrics.turnedAway); got != float64(len(batches)) {
+		t.Errorf("%v batches counted, want %d", got, len(batches))
+	}
+	if got := s.book.counts(); got != before {
+		t.Errorf("%d commands were executed", got-before)
+	}
+	a, _ := s.raw(batchHead + fmt.Sprintf("Content-Length: %d\r\n\r\n{", maxBatchBody+1))
+	s.wantProblem(a, codeBodyTooLarge, "") // for good
+	crowded.Store(false)
+	if _, results := s.batch(large); results[0].Status != 201 {
+		t.Errorf("when there is room again: %+v", results)
 	}
 }

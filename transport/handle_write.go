@@ -84,6 +84,10 @@ func (s *Server) payBatch(c *call) {
 	if !c.noQuery() || !c.jsonBody() {
 		return
 	}
+	if s.opts.Crowded() {
+		s.turnAway(c)
+		return
+	}
 	b := s.batches.Get().(*batch)
 	defer s.release(c, b)
 	if !s.receiveBatch(c, b) || s.forwarded(c) {

@@ -23,6 +23,7 @@ type metrics struct {
 
 	damagedReads   prometheus.Counter // reads that met data which is damaged or cannot be read
 	refusedBodies  prometheus.Counter // requests: the bodies of others leave no room for theirs
+	turnedAway     prometheus.Counter // batches: as many as can wait do
 	refusedTotal   prometheus.Counter // connections: there were too many in all
 	refusedAddress prometheus.Counter // connections: there were too many of one address
 }
@@ -44,6 +45,10 @@ func newMetrics(r prometheus.Registerer, bodyBytes *atomic.Int64) (*metrics, err
 			Name: "purser_http_bodies_refused_total",
 			Help: "Requests refused because large bodies being received left no room for theirs.",
 		}),
+		turnedAway: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "purser_http_batches_turned_away_total",
+			Help: "Batches refused undecoded because as many payments as may wait did.",
+		}),
 	}
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "purser_http_request_duration_seconds",
@@ -61,7 +66,7 @@ func newMetrics(r prometheus.Registerer, bodyBytes *atomic.Int64) (*metrics, err
 	m.refusedTotal, m.refusedAddress = refused.WithLabelValues("total"), refused.WithLabelValues("address")
 	var faults []error
 	for _, c := range []prometheus.Collector{
-		m.requests, durations, refused, m.refusedBodies, m.damagedReads,
+		m.requests, durations, refused, m.refusedBodies, m.turnedAway, m.damagedReads,
 		gauge("purser_http_body_bytes", "Size of the large bodies that are held.", bodyBytes),
 		gauge("purser_http_requests_in_flight", "Requests being served.", &m.inFlight),
 		gauge("purser_http_connections", "Connections open.", &m.conns),

@@ -167,6 +167,7 @@ func (s *server) open(registry *prometheus.Registry) (err error) {
 		Accounts:   s.stack.node.State(),
 		Payments:   s.stack.node.State(),
 		Cluster:    clusterView{s.stack.node},
+		Crowded:    s.stack.engine.Crowded,
 		Registerer: registry,
 		Logger:     s.log,
 		MaxBatch:   s.cfg.maxBatch,

@@ -1,8 +1,12 @@
 package store
 
 import (
+	"encoding/binary"
 	"math/bits"
+	"slices"
 	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Every sealed run of keys has a filter of its own, of blocks. But fifty of them
@@ -103,6 +107,20 @@ func (b blockBloom) has(hash uint64) bool {
 // bytes is the memory that the filter takes.
 func (b blockBloom) bytes() int { return 8 * len(b) }
 
+// sum is a checksum of b, which says what keys it was made of.
+func (b blockBloom) sum() uint64 {
+	var d xxhash.Digest
+	var bytes [8 * blockWords]byte
+	d.Reset()
+	for block := range slices.Chunk(b, blockWords) {
+		for i, word := range block {
+			binary.LittleEndian.PutUint64(bytes[8*i:], word)
+		}
+		_, _ = d.Write(bytes[:]) // never fails
+	}
+	return d.Sum64()
+}
+
 // spread makes another hash of a hash (the finalizer of MurmurHash3, Appleby).
 func spread(hash uint64) uint64 {
 	hash ^= hash >> 33
@@ -110,24 +128,4 @@ func spread(hash uint64) uint64 {
 	hash ^= hash >> 33
 	hash *= 0xc4ceb9fe1a85ec53
 	return hash ^ hash>>33
-}
-
-// groupRuns is how many runs of the size of its first a group has room for, at
-// least.
-const groupRuns = 8
-
-// keyGroup is the filter over several runs. The sealer fills it; Keys guards
-// runs.
-type keyGroup struct {
-	filter wordBloom
-	room   int       // for so many more keys; the sealer's
-	runs   []*keyRun // published and not dropped
-}
-
-// newKeyGroup returns a group that begins with a run of keys keys, when there
-// are live keys in all runs. It has room for half as many, so that the number of
-// groups hardly grows with that of the keys.
-func newKeyGroup(keys, live int) *keyGroup {
-	room := max(groupRuns*keys, live/2)
-	return &keyGroup{filter: newWordBloom(room), room: room}
 }

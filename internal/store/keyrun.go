@@ -14,7 +14,8 @@ import (
 // are big endian, others little endian):
 //
 //	k run(4) 0 hash(8) seq(8)   one key; no value
-//	k run(4) 1 chunk(4)         a part of its filter:
+//	k run(4) 2 ...              the filter of its group, see keyGroup
+//	k run(4) 1 chunk(4)         a part of its own:
 //
 //	 0        1..3     4..7       8..
 //	+--------+--------+----------+------------------+
@@ -139,16 +140,22 @@ func (r *keyRun) filterRows(yield func(key, value []byte) bool) {
 	chunk := uint32(0)
 	for words := range slices.Chunk(r.filter, filterChunkWords) {
 		key = appendFilterRow(key[:0], r.number, chunk)
-		value = append(value[:0], filterVersion, 0, 0, 0, 0, 0, 0, 0)
-		for _, word := range words {
-			value = binary.LittleEndian.AppendUint64(value, word)
-		}
-		binary.LittleEndian.PutUint32(value[4:], filterSum(key, value))
+		value = appendChunk(value[:0], key, words)
 		if !yield(key, value) {
 			return
 		}
 		chunk++
 	}
+}
+
+// appendChunk appends to dst the value of the row key: a part of a filter.
+func appendChunk(dst, key []byte, words []uint64) []byte {
+	dst = append(dst, filterVersion, 0, 0, 0, 0, 0, 0, 0)
+	for _, word := range words {
+		dst = binary.LittleEndian.AppendUint64(dst, word)
+	}
+	binary.LittleEndian.PutUint32(dst[4:], filterSum(key, dst))
+	return dst
 }
 
 // load reads the filter of r. One that is not whole is a CorruptionError:
@@ -158,7 +165,7 @@ func (r *keyRun) load(rows keyRows) error {
 	rest := r.filter
 	due := appendFilterRow(nil, r.number, 0) // key of the next chunk
 	chunk := uint32(0)
-	end := appendRunPrefix(nil, r.number+1)
+	end := appendGroupRow(nil, r.number, 0)
 	err := rows.scanRange(due, end, func(key, value []byte) error {
 		if string(key) != string(due) {
 			return corrupt(due, "missing; row %x follows", key)
@@ -181,7 +188,7 @@ func (r *keyRun) load(rows keyRows) error {
 	return nil
 }
 
-func loadChunk(key, value []byte, words blockBloom) error {
+func loadChunk(key, value []byte, words []uint64) error {
 	switch {
 	case len(value) < filterHeaderLen:
 		return corrupt(key, "part of a filter of %d bytes", len(value))

@@ -2,8 +2,11 @@ package store
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"testing"
+
+	"purser/internal/ledger"
 )
 
 // Rows outside the bounds of a run are no candidates: they may be from the
@@ -52,18 +55,131 @@ func TestKeysGroupRuns(t *testing.T) {
 				t.Errorf("%d keys in a filter for %d", keys, len(g.filter)*keysPerWord)
 			}
 		}
-		if runs != 50 || len(k.groups) != 5 || len(k.loose) != 0 {
-			t.Errorf("%d runs in %d groups, %d in none; want 50, 5, 0", runs, len(k.groups), len(k.loose))
+		if runs != 50 || len(k.groups) != 7 || len(k.loose) != 0 {
+			t.Errorf("%d runs in %d groups, %d in none; want 50, 7, 0", runs, len(k.groups), len(k.loose))
 		}
 	}
 	check(k)
 	again := openTestKeys(t, rows, KeyOptions{RunKeys: runKeys}, k.Meta())
-	if len(again.loose) != 50 {
-		t.Errorf("%d runs in no group after a restart, want 50", len(again.loose))
+	if len(again.loose) != 2 {
+		t.Errorf("%d runs in no group after a restart, want those of the last group, 2", len(again.loose))
 	}
 	await(t, again)
-	if n := len(again.groups); n > 5 {
-		t.Errorf("%d groups after a restart", n)
+	check(again)
+	for seq := range seq {
+		if got := candidatesOf(t, again, spread(seq+1)); !slices.Contains(got, seq+1) {
+			t.Fatalf("key %d is not found after a restart: %v", seq+1, got)
+		}
+	}
+	again.Begin()
+	if likely := again.Likely(spread(1 << 40)); likely {
+		t.Error("a key that nobody inserted is likely")
+	}
+	if err := again.End(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// groupOfEight returns rows with one full group, and the meta that goes with them.
+func groupOfEight(t *testing.T) (*memRows, []byte) {
+	rows := newMemRows()
+	k := openTestKeys(t, rows, KeyOptions{RunKeys: 64}, nil)
+	for seq := range uint64(groupRuns * 64) {
+		insertKey(t, k, spread(seq), seq+1, 1)
+	}
+	settle(t, k)
+	return rows, k.Meta()
+}
+
+// A kept group is only that of the runs it was made of: a number may have been given
+// to another run, before a crash.
+func TestKeysIgnoreTheGroupOfAnEarlierLife(t *testing.T) {
+	rows, meta := groupOfEight(t)
+	other := newMemRows()
+	k := openTestKeys(t, other, KeyOptions{RunKeys: 64}, nil)
+	for seq := range uint64(groupRuns * 64) {
+		insertKey(t, k, spread(seq+1<<32), seq+1, 1)
+	}
+	settle(t, k)
+	header := string(appendGroupRow(nil, groupRuns, 0))
+	if rows.rows[header] == "" || other.rows[header] == "" {
+		t.Fatal("no group is kept")
+	}
+	for key, value := range other.rows {
+		if key >= header {
+			rows.rows[key] = value
+		}
+	}
+	again := openTestKeys(t, rows, KeyOptions{RunKeys: 64}, meta)
+	if len(again.loose) != groupRuns || len(again.groups) != 0 {
+		t.Errorf("%d runs in no group and %d groups, want %d, 0", len(again.loose), len(again.groups), groupRuns)
+	}
+	if got := candidatesOf(t, again, spread(3)); !slices.Contains(got, 4) {
+		t.Errorf("candidates %v, want 4", got)
+	}
+}
+
+// What a dropped run had in a group stays there; the rest of the group is found.
+func TestKeysKeepAGroupOfWhichRunsWereDropped(t *testing.T) {
+	rows := newMemRows()
+	o := KeyOptions{RunKeys: 64, Retention: 100}
+	k := openTestKeys(t, rows, o, nil)
+	for seq := range uint64(groupRuns * 64) {
+		insertKey(t, k, spread(seq), seq+1, ledger.Micros(1+seq/64))
+	}
+	settle(t, k)
+	k.Begin()
+	k.Drop(100 + 3) // the runs of times 1 to 3
+	if err := k.End(); err != nil {
+		t.Fatal(err)
+	}
+	meta := k.Meta()
+	if err := k.Checkpointed(meta); err != nil {
+		t.Fatal(err)
+	}
+	again := openTestKeys(t, rows, o, meta)
+	if len(again.groups) != 1 || len(again.groups[0].runs) != groupRuns-3 || len(again.loose) != 0 {
+		t.Fatalf("%d groups, %d runs in none", len(again.groups), len(again.loose))
+	}
+	for seq := uint64(3 * 64); seq < groupRuns*64; seq++ {
+		if got := candidatesOf(t, again, spread(seq)); !slices.Contains(got, seq+1) {
+			t.Fatalf("key of %d is not found: %v", seq+1, got)
+		}
+	}
+}
+
+// A group that is not whole refuses to open, as a filter does.
+func TestKeysRefuseADamagedGroup(t *testing.T) {
+	rows, meta := groupOfEight(t)
+	header, words := string(appendGroupRow(nil, groupRuns, 0)), string(appendGroupRow(nil, groupRuns, 1))
+	flip := func(row string, at int) func(map[string]string) {
+		return func(r map[string]string) {
+			value := []byte(r[row])
+			value[at] ^= 1
+			r[row] = string(value)
+		}
+	}
+	for name, damage := range map[string]func(map[string]string){
+		"beginning missing": func(r map[string]string) { delete(r, header) },
+		"words missing":     func(r map[string]string) { delete(r, words) },
+		"swapped":           func(r map[string]string) { r[header], r[words] = r[words], r[header] },
+		"short":             func(r map[string]string) { r[header] = r[header][:len(r[header])-1] },
+		"empty":             func(r map[string]string) { r[header] = "" },
+		"version":           flip(header, 0),
+		"checksum":          flip(header, 5),
+		"member":            flip(header, groupHeaderLen),
+		"bit":               flip(words, 100),
+	} {
+		t.Run(name, func(t *testing.T) {
+			damaged := newMemRows()
+			maps.Copy(damaged.rows, rows.rows)
+			damage(damaged.rows)
+			_, err := openKeys(damaged, noScan, KeyOptions{RunKeys: 64}, meta, 1<<60)
+			var corruption *CorruptionError
+			if !errors.As(err, &corruption) {
+				t.Errorf("OpenKeys returned %v, want a CorruptionError", err)
+			}
+		})
 	}
 }
 

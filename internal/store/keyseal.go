@@ -58,16 +58,23 @@ func (s *sealer) do(job sealJob) sealResult {
 	if s.group == nil || s.group.room < keys {
 		s.group = newKeyGroup(keys, job.live)
 	}
-	s.group.room -= keys
-	result := sealResult{sealJob: job, group: s.group}
+	g := s.group
+	g.room -= keys
+	result := sealResult{sealJob: job, group: g}
+	whole := true
 	if job.table != nil {
-		result.err = job.run.write(s.rows, job.table, s.group)
-		return result
+		result.err = job.run.write(s.rows, job.table, g)
+	} else {
+		whole, result.err = job.run.regroup(s.rows, g)
 	}
-	whole, err := job.run.regroup(s.rows, s.group)
 	if !whole {
 		result.group = nil
+	} else {
+		g.members = append(g.members, job.run)
 	}
-	result.err = err
+	if g.room < keys && result.err == nil { // there is none for the next run
+		s.group = nil
+		result.err = g.keep(s.rows)
+	}
 	return result
 }
