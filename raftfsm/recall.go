@@ -15,6 +15,10 @@ import (
 // takes to be sequenced.
 const recallers = 16
 
+// lookahead is how many keys are prefetched at a time: what that brings in, a cache
+// line for each filter and key, stays in a core's own cache until it is used.
+const lookahead = 128
+
 // recalled is what earlier entries have to say about one command of this one.
 type recalled struct {
 	first   *ledger.Record  // the request that its key belongs to, nil if there is none
@@ -30,6 +34,9 @@ type recalled struct {
 func (s *sequence) recall(slots []shard.Slot, hashes []uint64) error {
 	places := s.m.places[:0]
 	for i := range slots {
+		if i%lookahead == 0 {
+			s.m.keys.Prefetch(hashes[i:min(i+lookahead, len(slots))])
+		}
 		cmd := &slots[i].Record.Command
 		if cmd.Kind.Keyed() && s.m.keys.Likely(hashes[i]) || s.looksBack(cmd) {
 			places = append(places, i)

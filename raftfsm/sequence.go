@@ -38,7 +38,6 @@ func (s *sequence) commands(entry *ledger.Entry) (err error) {
 	if err != nil {
 		return err
 	}
-	s.m.keys.Prefetch(hashes)
 	if err := s.recall(own, hashes); err != nil {
 		return err
 	}

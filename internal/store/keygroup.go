@@ -165,6 +165,6 @@ func decodeGroup(key, value []byte, known map[uint32]*keyRun) (*keyGroup, error)
 		}
 		g.members = append(g.members, r)
 	}
-	g.filter = make(wordBloom, binary.LittleEndian.Uint64(value[8:]))
+	g.filter = newWordBloom(keysPerWord * int(binary.LittleEndian.Uint64(value[8:])))
 	return g, nil
 }

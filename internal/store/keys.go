@@ -109,8 +109,8 @@ func (k *Keys) End() error {
 }
 
 // Prefetch brings into the processor's cache what Candidates and Insert will read
-// for hashes, such as those of one log entry: the misses of many keys overlap,
-// those of one hardly do. It changes no result. Call it between Begin and End.
+// for hashes, some of one log entry's: the misses of many keys overlap, those of
+// one hardly do. It changes no result. Call it between Begin and End.
 func (k *Keys) Prefetch(hashes []uint64) {
 	sum := uint64(0)
 	for _, g := range k.groups {

@@ -39,11 +39,13 @@ func pebbleOptions(o Options, fs vfs.FS, e *events) *pebble.Options {
 		MemTableStopWritesThreshold: 4,
 
 		// Journal tables never overlap: any number of them in L0 is one run to a
-		// read. Index rows do overlap, and two runs of them set off a compaction.
-		// Writes stop only when that is far behind.
-		L0CompactionThreshold:     4,
-		L0CompactionFileThreshold: 16,
-		L0StopWritesThreshold:     24,
+		// read. Index rows do overlap, and eight runs of them set off a compaction: each
+		// one rewrites all history rows and pages of accounts, which after 100 million
+		// payments over a million accounts, at four times as many compactions, took 42%
+		// of the server's CPU instead of 20%. Writes stop only when that is far behind.
+		L0CompactionThreshold:     16,
+		L0CompactionFileThreshold: 64,
+		L0StopWritesThreshold:     48,
 
 		// Below 16 GiB there are L0 and one more level: the journal is rewritten
 		// once, as it is compressed, whatever else is compacted.
