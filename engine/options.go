@@ -46,7 +46,7 @@ type Options struct {
 	// ExecuteAll stays together even when it is larger.
 	MaxBatch int
 	// MaxPending bounds the commands and reads that wait for an outcome, all
-	// entries together; default 65536. Beyond it, work is refused. As many
+	// entries together; default 16384, a fifth of a second of single payments. Beyond it, work is refused. As many
 	// retries of requests in doubt may wait besides.
 	MaxPending int
 	// MaxPendingBytes bounds their encoded size in bytes; default 64 MiB. One call
@@ -75,7 +75,7 @@ func (o Options) withDefaults() Options {
 	}
 	def(&o.MaxInFlight, 1)
 	def(&o.MaxBatch, 4096)
-	def(&o.MaxPending, 65536)
+	def(&o.MaxPending, 16384)
 	def(&o.MaxPendingBytes, 64<<20)
 	if o.Deadline == 0 {
 		o.Deadline = 10 * time.Second
