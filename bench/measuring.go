@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // measuring is a row being measured.
@@ -36,6 +37,9 @@ func (m *measuring) run(ctx context.Context, name string, change func(c *Config)
 	m.keys++
 	cfg.KeyPrefix = fmt.Sprintf("%s-%s-%d", cfg.KeyPrefix, m.result.Name, m.keys)
 	change(&cfg)
+	if err := m.settle(ctx); err != nil {
+		return Result{}, err
+	}
 	r, err := Run(ctx, cfg)
 	switch {
 	case err != nil:
@@ -55,8 +59,53 @@ func (m *measuring) run(ctx context.Context, name string, change func(c *Config)
 	return r, nil
 }
 
+const (
+	// busy is the share of a CPU from which on a server counts as busy without a load.
+	busy = 0.05
+	// settleTime bounds the wait for servers that stay busy.
+	settleTime = 30 * time.Second
+)
+
+// settle waits until the servers are done with what the load before left behind:
+// flushes, compactions, a snapshot. It would cost the next load, or the ceiling
+// that this one is compared with. Servers that tell nothing are not waited for.
+func (m *measuring) settle(ctx context.Context) error {
+	n, err := m.cfg.withDefaults().findNodes(ctx)
+	if err != nil {
+		return err
+	}
+	defer n.client.close()
+	for end := time.Now().Add(settleTime); ; {
+		before := n.samples(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(m.table.Settle):
+		}
+		if after := n.samples(ctx); !anyBusy(before, after) || time.Now().After(end) {
+			return nil
+		}
+	}
+}
+
+func anyBusy(before, after []sample) bool {
+	const cpu = "process_cpu_seconds_total"
+	for i, s := range after {
+		if s.metrics == nil || before[i].metrics == nil {
+			continue
+		}
+		if s.metrics.since(before[i].metrics)[cpu] > busy*s.at.Sub(before[i].at).Seconds() {
+			return true
+		}
+	}
+	return false
+}
+
 // fdatasync measures the bare loop now, in microseconds.
 func (m *measuring) fdatasync(ctx context.Context) (p50 float64, err error) {
+	if err := m.settle(ctx); err != nil {
+		return 0, err
+	}
 	cfg := m.cfg.withDefaults()
 	f, err := measureFdatasync(ctx, cfg.Dir, cfg.Syncs)
 	if err == nil && f.P50 == 0 {
@@ -74,6 +123,9 @@ func (m *measuring) ofCeiling(ctx context.Context, change func(c *Config)) (Resu
 	}
 	cfg := m.cfg
 	change(&cfg)
+	if err := m.settle(ctx); err != nil {
+		return r, 0, err
+	}
 	ceiling, err := emptyRun(ctx, cfg)
 	if err == nil && ceiling.Throughput == 0 {
 		err = errors.New("the empty handler answered nothing")
@@ -89,6 +141,9 @@ func (m *measuring) ofCeiling(ctx context.Context, change func(c *Config)) (Resu
 func (m *measuring) engine(ctx context.Context) (*Figure, error) {
 	cfg := m.cfg
 	batched(&cfg)
+	if err := m.settle(ctx); err != nil {
+		return nil, err
+	}
 	rate, err := m.table.Engine(ctx, cfg)
 	return m.note("engine alone, payments/s", rate), err
 }

@@ -21,6 +21,8 @@ type Table struct {
 	// Sustained is the number of payments of the row of that name. Default 100
 	// million.
 	Sustained int
+	// Settle is for how long the servers have to be idle before each run. Default 1 s.
+	Settle time.Duration
 	// Restart kills the server, starts it again, and returns how long that took
 	// until it was ready. Default nil: the row is left out.
 	Restart func(ctx context.Context) (time.Duration, error)
@@ -38,8 +40,8 @@ type Table struct {
 
 // Validate returns what is wrong with t, or nil.
 func (t Table) Validate() error {
-	if t.Rounds < 0 || t.Sustained < 0 {
-		return fmt.Errorf("rounds %d, sustained %d: negative", t.Rounds, t.Sustained)
+	if t.Rounds < 0 || t.Sustained < 0 || t.Settle < 0 {
+		return fmt.Errorf("rounds %d, sustained %d, settle %v: negative", t.Rounds, t.Sustained, t.Settle)
 	}
 	_, err := rowsNamed(t.Rows)
 	return err
@@ -81,7 +83,7 @@ type Figure struct {
 
 // MeasureTable measures the rows of t on the server of cfg, round by round: the
 // rows of a round one after the other, each with the ceilings that it is
-// compared with. Of cfg it takes what does not make the load: targets, times,
+// compared with, and each run when the server is done with the one before. Of cfg it takes what does not make the load: targets, times,
 // the directory on the server's disk. A row says why a round of it failed, and
 // has the others; the error is that of ctx, or of the accounts.
 func MeasureTable(ctx context.Context, cfg Config, t Table) (TableResult, error) {
@@ -90,6 +92,7 @@ func MeasureTable(ctx context.Context, cfg Config, t Table) (TableResult, error)
 	}
 	setDefault(&t.Rounds, 5)
 	setDefault(&t.Sustained, 100_000_000)
+	setDefault(&t.Settle, time.Second)
 	if cfg.Requests == 0 {
 		setDefault(&cfg.Duration, tableDuration)
 	}

@@ -17,6 +17,7 @@ func TestTable(t *testing.T) {
 	}
 	restarts, shown := 0, 0
 	r, err := MeasureTable(t.Context(), cfg, Table{
+		Settle: time.Millisecond,
 		Rows:   []string{"restart", "hot", "reads", "batch-hot", "engine"},
 		Rounds: 3,
 		Engine: func(_ context.Context, load Config) (float64, error) {
@@ -84,7 +85,7 @@ func TestSustained(t *testing.T) {
 func TestOverload(t *testing.T) {
 	f := startFake(t)
 	cfg := Config{Targets: []string{f.target()}, Dir: t.TempDir(), InProcess: true, Requests: 8}
-	r, err := MeasureTable(t.Context(), cfg, Table{Rows: []string{"overload"}, Rounds: 1, Peak: func() float64 { return 77e6 }})
+	r, err := MeasureTable(t.Context(), cfg, Table{Settle: time.Millisecond, Rows: []string{"overload"}, Rounds: 1, Peak: func() float64 { return 77e6 }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func TestTableFails(t *testing.T) {
 		}
 		return 402
 	}
-	r, err := MeasureTable(t.Context(), cfg, Table{Rows: []string{"single", "restart"}, Rounds: 2})
+	r, err := MeasureTable(t.Context(), cfg, Table{Settle: time.Millisecond, Rows: []string{"single", "restart"}, Rounds: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,5 +151,28 @@ func TestTenths(t *testing.T) {
 	}
 	if _, err := tenths(seconds[:9]); err == nil {
 		t.Error("no error for nine seconds")
+	}
+}
+
+// TestAnyBusy: by the CPU that the servers used between two samples, of those that
+// told it twice.
+func TestAnyBusy(t *testing.T) {
+	at := func(second int, cpu float64) sample {
+		return sample{metrics: metrics{"process_cpu_seconds_total": cpu}, at: time.Unix(int64(second), 0)}
+	}
+	for _, tt := range []struct {
+		name          string
+		before, after sample
+		want          bool
+	}{
+		{"idle", at(0, 100), at(2, 100.05), false},
+		{"busy", at(0, 100), at(2, 100.5), true},
+		{"gone", at(0, 100), sample{}, false},
+		{"silent at first", sample{}, at(2, 100), false},
+	} {
+		idle := at(0, 7)
+		if got := anyBusy([]sample{idle, tt.before}, []sample{at(2, 7), tt.after}); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
 	}
 }

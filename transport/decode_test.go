@@ -363,3 +363,29 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations, fault %+v", n, d.fault)
 	}
 }
+
+// TestSkipPlain: the first byte that is not plain is found wherever it stands, whatever
+// follows it.
+func TestSkipPlain(t *testing.T) {
+	text := []byte("abcdefgh ~ijklmn\x7f0123456789")
+	for _, last := range []byte{'x', '"', '\\', 0, 0x1f, 0x80, 0xff, ' ', '!', '#', '[', ']', 0x7f} {
+		for at := range text {
+			for b := range 256 {
+				src := bytes.Clone(text)
+				src[at] = byte(b)
+				src = append(src[:at+1], append([]byte{last}, src[at+1:]...)...)
+				want := slices.IndexFunc(src, func(b byte) bool { return b < ' ' || b == '"' || b == '\\' || b >= 0x80 })
+				got := skipPlain(src, 0)
+				if want < 0 {
+					want = len(src)
+				}
+				if got > want || got < want-7 {
+					t.Fatalf("%q: %d, want %d or up to 7 before", src, got, want)
+				}
+				if got < want && got < len(src)&^7 {
+					t.Fatalf("%q: %d, before the last bytes, want %d", src, got, want)
+				}
+			}
+		}
+	}
+}

@@ -135,14 +135,13 @@ func appendTime(dst []byte, t ledger.Micros) []byte {
 	return append(dst, 'Z', '"')
 }
 
-// appendDigits appends v in exactly width digits.
+// appendDigits appends v in exactly width digits, an even number of up to 6.
 func appendDigits(dst []byte, v int64, width int) []byte {
-	for range width {
-		dst = append(dst, '0')
-	}
-	for i := len(dst) - 1; width > 0; i, width = i-1, width-1 {
-		dst[i] += byte(v % 10)
-		v /= 10
+	dst = append(dst, "000000"[:width]...)
+	for i := len(dst) - 2; width > 0; i, width = i-2, width-2 {
+		pair := v % 100
+		v /= 100
+		dst[i], dst[i+1] = byte('0'+pair/10), byte('0'+pair%10)
 	}
 	return dst
 }
