@@ -158,7 +158,7 @@ func TestFirstIsNotItsRetrysRetry(t *testing.T) {
 func TestDoubtBeginsBeforeTheAnswer(t *testing.T) {
 	proposed := make(chan *ticket, 1)
 	log := &fakeLog{each: func(tk *ticket) { proposed <- tk }}
-	e, err := New(Options{Log: log, MaxInFlight: 2})
+	e, err := New(Options{Log: log, MaxInFlight: 2, MinPipelined: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

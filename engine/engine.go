@@ -22,6 +22,7 @@ type Engine struct {
 	pendingBytes int
 	draining     bool // new work is refused for good
 	batches      int  // not answered by the log; none are added when draining
+	flying       int  // entries proposed and not answered
 	lastStamp    ledger.Micros
 	room         int // bytes that recent entries came to, for the next buffer
 
@@ -29,9 +30,8 @@ type Engine struct {
 	crowded     atomic.Bool // work was refused, and nothing became free since
 	doubts      doubts
 
-	wake     chan struct{} // capacity 1: there is something to propose
+	wake     chan struct{} // capacity 1: a batch is due
 	pulsed   chan struct{} // capacity 1: a pulse has been applied
-	slots    chan struct{} // one token for each entry in flight
 	inFlight chan inFlight // in log order, to the completer
 	drained  chan struct{} // closed once draining and without batches
 	stop     chan struct{}
@@ -58,7 +58,6 @@ func New(opts Options) (*Engine, error) {
 		doubts:   doubts{limit: opts.MaxPending},
 		wake:     make(chan struct{}, 1),
 		pulsed:   make(chan struct{}, 1),
-		slots:    make(chan struct{}, opts.MaxInFlight),
 		inFlight: make(chan inFlight, opts.MaxInFlight),
 		drained:  make(chan struct{}),
 		stop:     make(chan struct{}),
@@ -193,7 +192,7 @@ func (e *Engine) join(n int, encode func([]byte) []byte) (*batch, int, error) {
 		e.mu.Unlock()
 		return nil, 0, err
 	}
-	b, fresh := e.openBatch(n)
+	b := e.openBatch(n)
 	at := b.count
 	if n > 0 {
 		before := len(b.entry)
@@ -203,8 +202,9 @@ func (e *Engine) join(n int, encode func([]byte) []byte) (*batch, int, error) {
 	b.count += n
 	b.waiters += weight
 	e.pending += weight
+	due := e.due()
 	e.mu.Unlock()
-	if fresh {
+	if due {
 		e.signal()
 	}
 	return b, at, nil
@@ -231,18 +231,18 @@ func (e *Engine) refuse(weight int) error {
 func (e *Engine) Crowded() bool { return e.crowded.Load() }
 
 // openBatch returns the batch that takes n more commands. The caller holds mu.
-func (e *Engine) openBatch(n int) (_ *batch, fresh bool) {
+func (e *Engine) openBatch(n int) *batch {
 	if last := len(e.queue) - 1; last >= 0 {
 		b := e.queue[last]
 		if b.count == 0 || b.count+n <= e.opts.MaxBatch {
-			return b, false
+			return b
 		}
 	}
 	b := newBatch(e.opts.Now(), e.room)
 	b.deadline = time.AfterFunc(e.opts.Deadline, func() { e.expire(b) })
 	e.queue = append(e.queue, b)
 	e.batches++
-	return b, true
+	return b
 }
 
 func (e *Engine) signal() {

@@ -199,7 +199,7 @@ func TestStorageFullRefusesCommandsOnly(t *testing.T) {
 // as much as for the check that nobody gets another's result.
 func TestResultsReachTheirCommands(t *testing.T) {
 	log := &fakeLog{each: func(tk *ticket) { go tk.apply() }}
-	e, err := New(Options{Log: log, MaxBatch: 16, MaxInFlight: 3})
+	e, err := New(Options{Log: log, MaxBatch: 16, MaxInFlight: 3, MinPipelined: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,4 +243,33 @@ func TestResultsReachTheirCommands(t *testing.T) {
 			t.Errorf("an entry of %d commands", len(tk.cmds))
 		}
 	}
+}
+
+// TestPipelining: while an entry is in flight, another one is proposed once it is
+// worth it: large enough, or full.
+func TestPipelining(t *testing.T) {
+	bubble(t, Options{MaxInFlight: 3, MinPipelined: 3, MaxBatch: 4}, func(t *testing.T, e *Engine, log *fakeLog) {
+		calls := []*call{execute(e, "a")}
+		first := expectProposed(t, log, 1)[0] // nothing is in flight: at once
+		calls = append(calls, execute(e, "b"), execute(e, "c"))
+		synctest.Wait()
+		expectProposed(t, log, 1)
+		calls = append(calls, barrier(e)) // reads count, too
+		second := expectProposed(t, log, 2)[1]
+		calls = append(calls, executeAll(e, "d", "e"))
+		synctest.Wait()
+		expectProposed(t, log, 2)
+		calls = append(calls, executeAll(e, "f", "g", "h")) // does not fit with d and e, which are full thereby
+		third := expectProposed(t, log, 3)[2]
+		synctest.Wait()
+		expectProposed(t, log, 3) // as many as may be
+		first.apply()
+		fourth := expectProposed(t, log, 4)[3]
+		for _, tk := range []*ticket{second, third, fourth} {
+			tk.apply()
+		}
+		for i, tk := range []*ticket{first, second, second, second, third, fourth} {
+			expectApplied(t, calls[i], tk)
+		}
+	})
 }

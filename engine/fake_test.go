@@ -188,6 +188,9 @@ func bubble(t *testing.T, opts Options, test func(t *testing.T, e *Engine, log *
 		if opts.MaxInFlight == 0 {
 			opts.MaxInFlight = 2 // enough for an entry to be stuck and another not
 		}
+		if opts.MinPipelined == 0 {
+			opts.MinPipelined = 1
+		}
 		e, err := New(opts)
 		if err != nil {
 			t.Fatal(err)

@@ -74,15 +74,15 @@ purser_engine_refused_total{reason="storage_full"} 1
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	bad := Options{MaxInFlight: -1, MaxBatch: -1, MaxPending: -1, MaxPendingBytes: -1, Deadline: -1, PulseEvery: -1}
+	bad := Options{MaxInFlight: -1, MinPipelined: -1, MaxBatch: -1, MaxPending: -1, MaxPendingBytes: -1, Deadline: -1, PulseEvery: -1}
 	_, err := New(bad)
-	for _, name := range []string{"Log", "MaxInFlight", "MaxBatch", "MaxPending", "MaxPendingBytes", "Deadline", "PulseEvery"} {
+	for _, name := range []string{"Log", "MaxInFlight", "MinPipelined", "MaxBatch", "MaxPending", "MaxPendingBytes", "Deadline", "PulseEvery"} {
 		if err == nil || !strings.Contains(err.Error(), "engine: "+name+" ") {
 			t.Errorf("%s is not among the faults: %v", name, err)
 		}
 	}
 	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) || len(joined.Unwrap()) != 7 {
+	if !errors.As(err, &joined) || len(joined.Unwrap()) != 8 {
 		t.Errorf("not one error per fault: %v", err)
 	}
 	if err := (Options{Log: &fakeLog{}}).Validate(); err != nil {

@@ -38,10 +38,14 @@ type Options struct {
 	Format func() int
 	// Now reads the wall clock for the stamps; default time.Now.
 	Now func() time.Time
-	// MaxInFlight bounds the entries proposed and not yet applied. Default 1: the
-	// next batch grows while one is synced and applied, and fewer, larger entries
-	// cost less processor time than two in flight gain (6% on one hot account).
+	// MaxInFlight bounds the entries proposed and not yet applied. Default 3.
 	MaxInFlight int
+	// MinPipelined is how many commands and reads a batch must have to be proposed
+	// while another entry is in flight; default 1000. A smaller one grows meanwhile:
+	// one entry costs about 0.1 ms of processor time, whatever is in it, which is more
+	// than the log being written and applied at the same time gains. Of large entries
+	// it gains 6%.
+	MinPipelined int
 	// MaxBatch bounds the commands of one entry; default 4096. One call of
 	// ExecuteAll stays together even when it is larger.
 	MaxBatch int
@@ -73,7 +77,8 @@ func (o Options) withDefaults() Options {
 			*v = d
 		}
 	}
-	def(&o.MaxInFlight, 1)
+	def(&o.MaxInFlight, 3)
+	def(&o.MinPipelined, 1000)
 	def(&o.MaxBatch, 4096)
 	def(&o.MaxPending, 16384)
 	def(&o.MaxPendingBytes, 64<<20)
@@ -98,6 +103,7 @@ func (o Options) Validate() error {
 		}
 	}
 	positive("MaxInFlight", int64(o.MaxInFlight))
+	positive("MinPipelined", int64(o.MinPipelined))
 	positive("MaxBatch", int64(o.MaxBatch))
 	positive("MaxPending", int64(o.MaxPending))
 	positive("MaxPendingBytes", int64(o.MaxPendingBytes))

@@ -8,9 +8,9 @@ import (
 )
 
 // propose is the goroutine that seals batches, stamps them and hands them to the
-// log, at most MaxInFlight at a time. While all slots are taken the open batch
-// grows: that is what makes batches large exactly when the log is the
-// bottleneck, and no request ever waits for a batch to fill.
+// log, at most MaxInFlight at a time. While one is in flight the open batch grows
+// until it is worth another: that is what makes batches large exactly when the log
+// is the bottleneck, and no request ever waits for a batch to fill.
 func (e *Engine) propose() {
 	defer e.done.Done()
 	defer close(e.inFlight)
@@ -32,45 +32,46 @@ func (e *Engine) propose() {
 	}
 }
 
-// proposeNext waits for a slot, then proposes the oldest batch; false when there
-// is none.
+// proposeNext proposes the oldest batch, and reports whether it did.
 func (e *Engine) proposeNext() bool {
-	e.mu.Lock()
-	empty := len(e.queue) == 0
-	e.mu.Unlock()
-	if empty {
-		return false
-	}
-	select {
-	case e.slots <- struct{}{}:
-	case <-e.stop:
-		return false
-	}
 	sent := e.opts.Now()
-	b := e.seal(ledger.Micros(sent.UnixMicro()), e.opts.Format())
-	if b == nil { // its deadline passed while it waited for the slot
-		<-e.slots
-		return true
+	b := e.seal(ledger.Micros(sent.UnixMicro()))
+	if b == nil {
+		return false
 	}
 	e.inFlight <- inFlight{batch: b, proposal: e.opts.Log.Propose(b.entry), sent: sent}
 	return true
 }
 
-// seal takes the oldest batch off the queue and stamps it.
-func (e *Engine) seal(now ledger.Micros, format int) *batch {
+// seal takes the oldest batch off the queue and stamps it; nil if none is to be
+// proposed now. What it takes is in flight.
+func (e *Engine) seal(now ledger.Micros) *batch {
+	format := e.opts.Format()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.queue) == 0 {
+	if !e.due() {
 		return nil
 	}
 	b := e.queue[0]
 	e.queue[0] = nil
 	e.queue = e.queue[1:]
+	e.flying++
 	e.lastStamp = e.stampAt(now)
 	b.stamp = e.lastStamp
 	ledger.PutEntryHeader(b.entry, format, b.count, b.stamp)
 	e.room = nextRoom(e.room, len(b.entry))
 	return b
+}
+
+// due reports whether the oldest batch is to be proposed now. The caller holds mu.
+func (e *Engine) due() bool {
+	switch {
+	case len(e.queue) == 0 || e.flying >= e.opts.MaxInFlight:
+		return false
+	case e.flying == 0 || len(e.queue) > 1: // there is nothing to wait for, or it is full
+		return true
+	}
+	return e.queue[0].waiters >= e.opts.MinPipelined
 }
 
 // stampAt is the stamp of an entry proposed now: the time, or just after the
@@ -107,7 +108,7 @@ func (e *Engine) pulse() {
 	if e.draining || e.pending > 0 || due > e.stampAt(now) {
 		return
 	}
-	b, _ := e.openBatch(0)
+	b := e.openBatch(0)
 	b.pulse = true
 	b.waiters++
 	e.pending++
@@ -119,7 +120,7 @@ func (e *Engine) complete() {
 	defer e.done.Done()
 	for f := range e.inFlight {
 		applied, err := f.proposal.Wait()
-		<-e.slots
+		e.landed()
 		e.metrics.observe(f, e.opts.Now())
 		f.batch.deadline.Stop()
 		e.resolve(f.batch, applied, err)
@@ -130,6 +131,17 @@ func (e *Engine) complete() {
 			default:
 			}
 		}
+	}
+}
+
+// landed notes that an entry in flight has an outcome, so that another may go.
+func (e *Engine) landed() {
+	e.mu.Lock()
+	e.flying--
+	due := e.due()
+	e.mu.Unlock()
+	if due {
+		e.signal()
 	}
 }
 

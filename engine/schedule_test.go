@@ -34,6 +34,7 @@ func TestSchedules(t *testing.T) {
 			Deadline:        8 * time.Second,
 			PulseEvery:      time.Second,
 			MaxInFlight:     rapid.IntRange(1, 3).Draw(rt, "in flight"),
+			MinPipelined:    rapid.IntRange(1, 6).Draw(rt, "pipelined"),
 			MaxBatch:        rapid.IntRange(1, 4).Draw(rt, "batch"),
 			MaxPending:      rapid.IntRange(1, 40).Draw(rt, "pending"),
 			MaxPendingBytes: rapid.IntRange(100, 4000).Draw(rt, "bytes"),
