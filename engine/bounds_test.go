@@ -158,22 +158,61 @@ func TestEntryAllocations(t *testing.T) {
 	}
 }
 
-// TestCrowded: from a refusal for want of room until there is some.
+// TestCrowded: from a refusal with hardly any room until there is some.
 func TestCrowded(t *testing.T) {
-	bubble(t, Options{MaxInFlight: 1, MaxPending: 2}, func(t *testing.T, e *Engine, log *fakeLog) {
-		a := execute(e, "a")
-		tk := expectProposed(t, log, 1)[0]
+	bubble(t, Options{MaxInFlight: 1, MaxPending: 4}, func(t *testing.T, e *Engine, log *fakeLog) {
+		calls := []*call{execute(e, "a"), executeAll(e, "b", "c")}
+		synctest.Wait()
+		expectErr(t, executeAll(e, "d", "e"), ledger.ErrOverloaded) // too large for what is left
 		if e.Crowded() {
 			t.Error("crowded with room left")
 		}
-		expectErr(t, executeAll(e, "b", "c"), ledger.ErrOverloaded)
+		calls = append(calls, barrier(e))
+		synctest.Wait()
+		expectErr(t, barrier(e), ledger.ErrOverloaded)
 		if !e.Crowded() {
-			t.Error("not crowded after a refusal")
+			t.Error("not crowded after a refusal without room")
+		}
+		applyAll(log)
+		expectWaiting(t)
+		if e.Crowded() {
+			t.Error("crowded with nothing pending")
+		}
+		for _, c := range calls {
+			<-c.done
+		}
+	})
+}
+
+// TestCrowdedByBytes: as for requests.
+func TestCrowdedByBytes(t *testing.T) {
+	bubble(t, Options{MaxInFlight: 1, MaxPendingBytes: 1}, func(t *testing.T, e *Engine, log *fakeLog) {
+		a := execute(e, "a")
+		tk := expectProposed(t, log, 1)[0]
+		expectErr(t, execute(e, "b"), ledger.ErrOverloaded)
+		if !e.Crowded() {
+			t.Error("not crowded")
 		}
 		tk.apply()
 		expectApplied(t, a, tk)
+	})
+}
+
+// TestNotCrowdedWithRequestsInDoubt: a retry of one must not hear that it certainly
+// was not applied.
+func TestNotCrowdedWithRequestsInDoubt(t *testing.T) {
+	bubble(t, Options{MaxInFlight: 1, MaxPending: 2, Deadline: deadline}, func(t *testing.T, e *Engine, log *fakeLog) {
+		a := executeAll(e, "a", "b")
+		synctest.Wait()
+		expectErr(t, execute(e, "c"), ledger.ErrOverloaded)
+		if !e.Crowded() {
+			t.Error("not crowded")
+		}
+		pass(deadline)
+		expectErr(t, a, ledger.ErrOutcomeUnknown)
+		expectErr(t, executeAll(e, "x", "y"), ledger.ErrOverloaded)
 		if e.Crowded() {
-			t.Error("crowded with nothing pending")
+			t.Error("crowded with a request in doubt")
 		}
 	})
 }

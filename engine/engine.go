@@ -27,7 +27,7 @@ type Engine struct {
 	room         int // bytes that recent entries came to, for the next buffer
 
 	storageFull atomic.Bool
-	crowded     atomic.Bool // work was refused, and nothing became free since
+	crowded     atomic.Bool // work was refused with hardly any room, and nothing became free since
 	doubts      doubts
 
 	wake     chan struct{} // capacity 1: a batch is due
@@ -218,17 +218,21 @@ func (e *Engine) refuse(weight int) error {
 		e.metrics.draining.Inc()
 		return ledger.ErrDraining
 	case e.pending > 0 && e.pending+weight > e.opts.MaxPending, e.pendingBytes > e.opts.MaxPendingBytes:
-		e.crowded.Store(true)
+		if e.pending >= e.opts.MaxPending-e.opts.MaxPending/8 || e.pendingBytes > e.opts.MaxPendingBytes {
+			e.crowded.Store(true) // there is no room, and not only none for a very large call
+		}
 		e.metrics.overloaded.Inc()
 		return ledger.ErrOverloaded
 	}
 	return nil
 }
 
-// Crowded reports whether work was refused for want of room, and nothing has become
-// free since: what is as large would be refused, too. Whoever asks first saves the
-// reading of it. A call that would be smaller might still be taken.
-func (e *Engine) Crowded() bool { return e.crowded.Load() }
+// Crowded reports whether work was refused with less than an eighth of the room
+// free, and nothing has become free since: a batch would most probably be refused,
+// too, and whoever asks first saves the reading of it. While requests are in doubt
+// it reports false: a retry of one has to come in, as ErrOverloaded would say that
+// it certainly was not applied.
+func (e *Engine) Crowded() bool { return e.crowded.Load() && e.doubts.batches.Load() == 0 }
 
 // openBatch returns the batch that takes n more commands. The caller holds mu.
 func (e *Engine) openBatch(n int) *batch {

@@ -122,9 +122,22 @@ func (s *Server) receiveBatch(c *call, b *batch) bool {
 	return true
 }
 
-// turnAway refuses a batch and lets its body pass, so that the connection stays:
-// one more handshake would cost more than that. A body of unknown
-// length is not awaited.
+// crowded reports whether a batch is to be turned away: another node's engine may
+// have room.
+func (s *Server) crowded() bool {
+	if !s.opts.Crowded() {
+		return false
+	}
+	if s.forwarder == nil {
+		return true
+	}
+	_, self := s.forwarder.cluster.Leader()
+	return self
+}
+
+// turnAway refuses a batch and lets its body pass, so that the connection stays: one
+// more handshake would cost more than that. The rest of a body of unknown length is
+// not awaited.
 func (s *Server) turnAway(c *call) {
 	length := c.ctx.Request.Header.ContentLength()
 	if length > maxBatchBody {
@@ -136,23 +149,28 @@ func (s *Server) turnAway(c *call) {
 			c.fail(unreadable(err))
 			return
 		}
+		c.began = time.Now()
 	}
 	s.metrics.turnedAway.Inc()
 	c.fail(faultCrowded)
 }
 
-// skip reads c's body on until it ends, and keeps nothing of it.
+// skip reads c's body, of known length, on until it ends, and keeps nothing of it.
 func (c *call) skip() error {
-	body := c.ctx.RequestBodyStream()
+	body, missing := c.ctx.RequestBodyStream(), c.ctx.Request.Header.ContentLength()-len(c.in)
 	c.in = slices.Grow(c.in[:0], maxBody)
 	for {
-		switch _, err := body.Read(c.in[:cap(c.in)]); err {
-		case nil:
-		case io.EOF:
+		n, err := body.Read(c.in[:cap(c.in)])
+		missing -= n
+		switch {
+		case err == nil:
+		case err != io.EOF:
+			return err
+		case missing > 0:
+			return io.ErrUnexpectedEOF
+		default:
 			c.rest = false
 			return nil
-		default:
-			return err
 		}
 	}
 }
@@ -172,7 +190,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
 	case length > maxBody && !s.bodies.has(length):
 		s.metrics.refusedBodies.Inc()
 		s.refuse(ctx, faultNoRoom)
-	case most == maxBatchBody && s.opts.Crowded():
+	case most == maxBatchBody && ctx.IsPost() && s.crowded():
 		s.metrics.turnedAway.Inc()
 		s.refuse(ctx, faultCrowded)
 	default:

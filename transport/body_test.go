@@ -326,3 +326,16 @@ func TestBatchesAreTurnedAwayWhileCrowded(t *testing.T) {
 		t.Errorf("when there is room again: %+v", results)
 	}
 }
+
+// TestAFollowerTurnsNoBatchAway: the leader has its own room.
+func TestAFollowerTurnsNoBatchAway(t *testing.T) {
+	s := newSite(t, func(o *Options) {
+		o.Crowded = func() bool { return true }
+		o.Cluster = &peers{}
+	})
+	a, _ := s.raw(batchHead + "Content-Length: 2\r\n\r\n{}")
+	s.wantProblem(a, codeNoLeader, "")
+	if got := testutil.ToFloat64(s.server.metrics.turnedAway); got != 0 {
+		t.Errorf("%v batches turned away", got)
+	}
+}

@@ -84,7 +84,7 @@ func (s *Server) payBatch(c *call) {
 	if !c.noQuery() || !c.jsonBody() {
 		return
 	}
-	if s.opts.Crowded() {
+	if s.crowded() {
 		s.turnAway(c)
 		return
 	}

@@ -21,10 +21,10 @@ type Options struct {
 	// Default: none, this node is alone and serves everything.
 	Cluster Cluster
 
-	// Crowded reports whether the Executor would refuse a batch now. One that comes
-	// then is answered 503 overloaded without being decoded or kept, which costs a
-	// hundredth of that: what is refused takes little from what is accepted. Default:
-	// nobody knows, the Executor is asked with the batch.
+	// Crowded reports whether the Executor would probably refuse a batch now. One that
+	// comes then is answered 503 overloaded without being decoded or kept: what is
+	// refused takes little from what is accepted. Default: nobody knows, the Executor is
+	// asked with the batch.
 	Crowded func() bool
 
 	// Registerer takes the purser_http_ metrics. Required.

@@ -7,7 +7,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +65,7 @@ func startServer(cfg serverConfig) (_ *server, err error) {
 		return nil, err
 	}
 	boundHeap(replayGrowth)
+	spareProcessor()
 	level := slog.LevelInfo
 	if cfg.logDebug {
 		level = slog.LevelDebug
@@ -120,6 +123,16 @@ func boundHeap(percent int) {
 		debug.SetGCPercent(percent)
 	}
 }
+
+// spareProcessor lets one goroutine more run at a time than there are CPUs, unless
+// the environment says how many. A goroutine that comes back from an fdatasync
+// queues behind all requests if every processor of the runtime is busy with those;
+// the system's scheduler is fairer. On 2 CPUs and one hot account it gained 5%.
+var spareProcessor = sync.OnceFunc(func() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
+})
 
 // open builds the server's parts behind the listeners.
 func (s *server) open(registry *prometheus.Registry) (err error) {

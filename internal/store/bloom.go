@@ -1,18 +1,14 @@
 package store
 
 import (
-	"encoding/binary"
 	"math/bits"
-	"slices"
 	"sync/atomic"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Every sealed run of keys has a filter of its own, of blocks. But fifty of them
 // are fifty cache misses for a key that is in none, so there is a second filter,
-// of words, over the keys of all the runs of a keyGroup: three to five misses for
-// a hundred million keys. Only what passes that is asked of the group's runs, by
+// of words, over the keys of all the runs of a keyGroup: a dozen misses for a
+// hundred million keys, which Keys.Prefetch takes together. Only what passes that is asked of the group's runs, by
 // other bits of the hash, so that the rates of false positives multiply:
 // 0.5% by 0.5%, see TestBloomFalsePositives.
 //
@@ -106,20 +102,6 @@ func (b blockBloom) has(hash uint64) bool {
 
 // bytes is the memory that the filter takes.
 func (b blockBloom) bytes() int { return 8 * len(b) }
-
-// sum is a checksum of b, which says what keys it was made of.
-func (b blockBloom) sum() uint64 {
-	var d xxhash.Digest
-	var bytes [8 * blockWords]byte
-	d.Reset()
-	for block := range slices.Chunk(b, blockWords) {
-		for i, word := range block {
-			binary.LittleEndian.PutUint64(bytes[8*i:], word)
-		}
-		_, _ = d.Write(bytes[:]) // never fails
-	}
-	return d.Sum64()
-}
 
 // spread makes another hash of a hash (the finalizer of MurmurHash3, Appleby).
 func spread(hash uint64) uint64 {

@@ -17,14 +17,14 @@ const groupRuns = 8
 type keyGroup struct {
 	filter  wordBloom
 	room    int       // for so many more keys; the sealer's
-	members []*keyRun // whose keys are in filter; the sealer's
+	members []*keyRun // whose keys are in filter, until it is kept; the sealer's
 	runs    []*keyRun // those of them that are published and not dropped
 }
 
 // newKeyGroup returns a group that begins with a run of keys keys, when there
-// are live keys in all runs. With room for an eighth as many, the number of groups
-// grows with the logarithm of that of the keys, and what a restart has to put
-// into the last group again is little beside the rest.
+// are live keys in all runs. It has room for an eighth as many, so that from 64
+// runs on the number of groups grows with the logarithm of that of the keys, and
+// what a restart has to put into the last group again is little beside the rest.
 func newKeyGroup(keys, live int) *keyGroup {
 	room := max(groupRuns*keys, live/8)
 	return &keyGroup{filter: newWordBloom(room), room: room}
@@ -42,7 +42,8 @@ func newKeyGroup(keys, live int) *keyGroup {
 //
 //	k run(4) 2 chunk(4)        chunks 1, 2, ...: the words, as in the filter of a run
 //
-// A member is known by the sum of its own filter, which its keys make. Without
+// A member is known by the sum of its own filter, which its keys make, and of their
+// number and seqs. Without
 // these rows a start reads the keys of all members again, which costs 50 times as
 // much; until then every key is looked for by the filters of many runs, of which
 // each is wrong once in 200 times.
@@ -60,16 +61,18 @@ func appendGroupRow(dst []byte, run, chunk uint32) []byte {
 
 // keep makes g durable: a group that no run is added to any more.
 func (g *keyGroup) keep(rows keyRows) error {
-	if len(g.members) == 0 { // all were dropped meanwhile
+	if len(g.members) == 0 { // none that was put in was whole
 		return nil
 	}
 	newest := uint32(0)
 	for _, r := range g.members {
 		newest = max(newest, r.number)
 	}
-	if err := rows.ingestSorted(g.rows(newest), keyRange{}); err != nil {
+	earlier := keyRange{appendGroupRow(nil, newest, 0), appendRunPrefix(nil, newest+1)} // rows of another life
+	if err := rows.ingestSorted(g.rows(newest), earlier); err != nil {
 		return fmt.Errorf("write the group of idempotency run %d: %w", newest, err)
 	}
+	g.members = nil
 	return nil
 }
 
@@ -80,7 +83,7 @@ func (g *keyGroup) rows(number uint32) iter.Seq2[[]byte, []byte] {
 		value = binary.LittleEndian.AppendUint64(value, uint64(len(g.filter)))
 		for _, r := range g.members {
 			value = binary.LittleEndian.AppendUint32(value, r.number)
-			value = binary.LittleEndian.AppendUint64(value, r.filter.sum())
+			value = binary.LittleEndian.AppendUint64(value, r.sum())
 		}
 		binary.LittleEndian.PutUint32(value[4:], filterSum(key, value))
 		if !yield(key, value) {
@@ -104,7 +107,7 @@ func (g *keyGroup) rows(number uint32) iter.Seq2[[]byte, []byte] {
 // in doubt, keys would be missed.
 func loadGroup(rows keyRows, number uint32, known map[uint32]*keyRun) (*keyGroup, error) {
 	var g *keyGroup
-	var rest wordBloom
+	var rest uint64                       // words that are to come
 	due := appendGroupRow(nil, number, 0) // key of the next row
 	chunk := uint32(0)
 	err := rows.scanRange(due, appendRunPrefix(nil, number+1), func(key, value []byte) (err error) {
@@ -118,13 +121,15 @@ func loadGroup(rows keyRows, number uint32, known map[uint32]*keyRun) (*keyGroup
 			if g == nil {
 				return errScanEnd
 			}
-			rest = g.filter
+			rest = binary.LittleEndian.Uint64(value[8:])
 		} else {
-			n := min(len(rest), filterChunkWords)
-			if err := loadChunk(key, value, rest[:n]); err != nil {
+			n := min(rest, filterChunkWords)
+			at := len(g.filter)
+			g.filter = append(g.filter, make([]uint64, n)...) // as much as there is, whatever the first row says
+			if err := loadChunk(key, value, g.filter[at:]); err != nil {
 				return err
 			}
-			rest = rest[n:]
+			rest -= n
 		}
 		chunk++
 		due = appendGroupRow(due[:0], number, chunk)
@@ -133,8 +138,8 @@ func loadGroup(rows keyRows, number uint32, known map[uint32]*keyRun) (*keyGroup
 	switch {
 	case errors.Is(err, errScanEnd):
 		return nil, nil
-	case err == nil && len(rest) > 0:
-		err = corrupt(due, "missing, and with it %d of the %d words of a filter", len(rest), len(g.filter))
+	case err == nil && rest > 0:
+		err = corrupt(due, "missing, and with it %d words of a filter", rest)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load the group of idempotency run %d: %w", number, err)
@@ -142,8 +147,8 @@ func loadGroup(rows keyRows, number uint32, known map[uint32]*keyRun) (*keyGroup
 	return g, nil
 }
 
-// decodeGroup returns the group that value describes, with an empty filter, or nil
-// if one of its members is another run by now.
+// decodeGroup returns the group that value describes, without its filter, or nil if
+// one of its members is another run by now.
 func decodeGroup(key, value []byte, known map[uint32]*keyRun) (*keyGroup, error) {
 	switch {
 	case len(value) < groupHeaderLen || (len(value)-groupHeaderLen)%groupMemberLen != 0:
@@ -154,17 +159,19 @@ func decodeGroup(key, value []byte, known map[uint32]*keyRun) (*keyGroup, error)
 	if want, got := binary.LittleEndian.Uint32(value[4:]), filterSum(key, value); want != got {
 		return nil, corrupt(key, "description of a group has checksum %08x, its bytes %08x", want, got)
 	}
+	if binary.LittleEndian.Uint64(value[8:]) == 0 {
+		return nil, corrupt(key, "a filter without words")
+	}
 	g := new(keyGroup)
 	for member := range slices.Chunk(value[groupHeaderLen:], groupMemberLen) {
 		r := known[binary.LittleEndian.Uint32(member)]
 		if r == nil { // dropped since
 			continue
 		}
-		if r.filter.sum() != binary.LittleEndian.Uint64(member[4:]) {
+		if r.sum() != binary.LittleEndian.Uint64(member[4:]) {
 			return nil, nil
 		}
 		g.members = append(g.members, r)
 	}
-	g.filter = newWordBloom(keysPerWord * int(binary.LittleEndian.Uint64(value[8:])))
 	return g, nil
 }

@@ -100,6 +100,7 @@ func (k *Keys) loadGroups() error {
 				g.runs = append(g.runs, member)
 			}
 		}
+		g.members = nil
 		if len(g.runs) > 0 {
 			k.groups = append(k.groups, g)
 		}

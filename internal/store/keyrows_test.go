@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -39,9 +38,6 @@ func (m *memRows) ingestSorted(rows iter.Seq2[[]byte, []byte], drop keyRange) er
 	if hold != nil {
 		<-hold
 	}
-	if drop.start != nil {
-		return errors.New("a run replaces nothing")
-	}
 	table := map[string]string{}
 	var last []byte
 	for key, value := range rows {
@@ -56,9 +52,10 @@ func (m *memRows) ingestSorted(rows iter.Seq2[[]byte, []byte], drop keyRange) er
 	if m.fail != nil {
 		return m.fail
 	}
-	for key, value := range table {
-		m.rows[key] = value
+	if drop.start != nil {
+		maps.DeleteFunc(m.rows, func(key, _ string) bool { return key >= string(drop.start) && key < string(drop.end) })
 	}
+	maps.Copy(m.rows, table)
 	// Pebble flushes a memtable that overlaps the table, and all before it.
 	for _, d := range m.deleted {
 		if len(table) > 0 && d.end > minKey(table) && d.start <= string(last) {

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
+
 	"purser/internal/ledger"
 )
 
@@ -14,8 +16,8 @@ import (
 // are big endian, others little endian):
 //
 //	k run(4) 0 hash(8) seq(8)   one key; no value
-//	k run(4) 2 ...              the filter of its group, see keyGroup
-//	k run(4) 1 chunk(4)         a part of its own:
+//	k run(4) 1 chunk(4)         a part of its filter, as below
+//	k run(4) 2 chunk(4)         a part of that of its group, see keyGroup
 //
 //	 0        1..3     4..7       8..
 //	+--------+--------+----------+------------------+
@@ -83,6 +85,24 @@ func (r *keyRun) lookup(rows keyRows, hash uint64, dst []uint64) ([]uint64, erro
 	}
 	newestFirst(dst[start:])
 	return dst, nil
+}
+
+// sum tells r from another run that had its number before a crash.
+func (r *keyRun) sum() uint64 {
+	var d xxhash.Digest
+	d.Reset()
+	var bytes [8 * blockWords]byte
+	binary.LittleEndian.PutUint64(bytes[0:], uint64(r.keys))
+	binary.LittleEndian.PutUint64(bytes[8:], r.first)
+	binary.LittleEndian.PutUint64(bytes[16:], r.last)
+	_, _ = d.Write(bytes[:]) // never fails
+	for block := range slices.Chunk(r.filter, blockWords) {
+		for i, word := range block {
+			binary.LittleEndian.PutUint64(bytes[8*i:], word)
+		}
+		_, _ = d.Write(bytes[:])
+	}
+	return d.Sum64()
 }
 
 // parse reads the key of a row.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"maps"
 	"slices"
@@ -117,6 +118,37 @@ func TestKeysIgnoreTheGroupOfAnEarlierLife(t *testing.T) {
 	if got := candidatesOf(t, again, spread(3)); !slices.Contains(got, 4) {
 		t.Errorf("candidates %v, want 4", got)
 	}
+
+	// The next group under the number replaces all of it, however long it was.
+	rows.rows[string(appendGroupRow(nil, groupRuns, 2))] = "more of another life"
+	await(t, again)
+	third := openTestKeys(t, rows, KeyOptions{RunKeys: 64}, again.Meta())
+	if len(third.loose) != 0 || len(third.groups) != 1 {
+		t.Errorf("%d runs in no group and %d groups, want 0, 1", len(third.loose), len(third.groups))
+	}
+}
+
+// A group is kept whichever run ends it: one that fills it, or one that is too large.
+func TestKeysKeepGroupsOfGrowingRuns(t *testing.T) {
+	rows := newMemRows()
+	k := openTestKeys(t, rows, KeyOptions{RunKeys: 1 << 20}, nil)
+	seq := uint64(0)
+	for _, size := range []int{10, 11, 90, 100} {
+		for range size {
+			seq++
+			insertKey(t, k, spread(seq), seq, 1)
+		}
+		settle(t, k)
+	}
+	again := openTestKeys(t, rows, KeyOptions{}, k.Meta())
+	if len(again.groups) != 1 || len(again.groups[0].runs) != 2 || len(again.loose) != 2 {
+		t.Errorf("%d groups, %d runs in none; want the first two runs in one", len(again.groups), len(again.loose))
+	}
+	for seq := range seq {
+		if got := candidatesOf(t, again, spread(seq+1)); !slices.Contains(got, seq+1) {
+			t.Fatalf("key %d is not found: %v", seq+1, got)
+		}
+	}
 }
 
 // What a dropped run had in a group stays there; the rest of the group is found.
@@ -169,6 +201,18 @@ func TestKeysRefuseADamagedGroup(t *testing.T) {
 		"checksum":          flip(header, 5),
 		"member":            flip(header, groupHeaderLen),
 		"bit":               flip(words, 100),
+		"no words": func(r map[string]string) {
+			value := append([]byte(r[header][:8]), make([]byte, 8)...)
+			value = append(value, r[header][groupHeaderLen:]...)
+			binary.LittleEndian.PutUint32(value[4:], filterSum([]byte(header), value))
+			r[header] = string(value)
+		},
+		"more words than memory": func(r map[string]string) {
+			value := []byte(r[header])
+			binary.LittleEndian.PutUint64(value[8:], 1<<60)
+			binary.LittleEndian.PutUint32(value[4:], filterSum([]byte(header), value))
+			r[header] = string(value)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			damaged := newMemRows()

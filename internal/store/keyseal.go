@@ -55,7 +55,13 @@ func (s *sealer) loop() {
 
 func (s *sealer) do(job sealJob) sealResult {
 	keys := int(job.run.keys)
-	if s.group == nil || s.group.room < keys {
+	if s.group != nil && s.group.room < keys {
+		if err := s.group.keep(s.rows); err != nil {
+			return sealResult{sealJob: job, err: err}
+		}
+		s.group = nil
+	}
+	if s.group == nil {
 		s.group = newKeyGroup(keys, job.live)
 	}
 	g := s.group
