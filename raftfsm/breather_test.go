@@ -9,9 +9,11 @@ import (
 func TestWorkRests(t *testing.T) {
 	var clock time.Time
 	var rested time.Duration
+	late := false
 	b := breather{
 		now:   func() time.Time { return clock },
 		sleep: func(d time.Duration) { rested += d; clock = clock.Add(d) },
+		hurry: func() bool { return late },
 	}
 	b.began = clock
 	for range 10 {
@@ -26,5 +28,11 @@ func TestWorkRests(t *testing.T) {
 	b.after()
 	if want := restPerWork * (2*workStretch + workStretch/2); rested != want {
 		t.Errorf("rested %s after a long piece, want %s", rested, want)
+	}
+	clock = clock.Add(workStretch)
+	rested, late = 0, true
+	b.after()
+	if want := restInAHurry * workStretch; rested != want {
+		t.Errorf("rested %s in a hurry, want %s", rested, want)
 	}
 }

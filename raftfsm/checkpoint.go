@@ -104,6 +104,7 @@ type frozen struct {
 	accounts *shard.Frozen
 	meta     checkpointMeta
 	relayout bool
+	hurry    func() bool // see newBreather
 }
 
 // freeze captures the state. It takes a time that does not depend on the number
@@ -144,7 +145,7 @@ func (f *frozen) write(index uint64) error {
 	}
 	err = f.machine.store.WriteCheckpoint(store.Checkpoint{
 		Meta:          raw,
-		Pages:         pages(f.accounts.Pages()),
+		Pages:         pages(f.accounts.Pages(), f.hurry),
 		Replace:       f.relayout,
 		ExpiredBefore: f.meta.Position.Swept,
 	})
@@ -154,9 +155,9 @@ func (f *frozen) write(index uint64) error {
 	return f.machine.keys.Checkpointed(f.meta.Keys)
 }
 
-func pages(in iter.Seq2[shard.Key, []byte]) iter.Seq2[store.PageKey, []byte] {
+func pages(in iter.Seq2[shard.Key, []byte], hurry func() bool) iter.Seq2[store.PageKey, []byte] {
 	return func(yield func(store.PageKey, []byte) bool) {
-		rest := newBreather()
+		rest := newBreather(hurry)
 		for k, page := range in {
 			if !yield(store.PageKey(k), page) {
 				return

@@ -178,6 +178,7 @@ func (s *fsmSnapshot) Persist(sink raft.SnapshotSink) error {
 	if !ok {
 		return fmt.Errorf("persist snapshot: sink is a %T", sink)
 	}
+	s.frozen.hurry, own.hurry = s.late, s.late
 	err := s.fsm.use(func(m *machine) error {
 		if m != s.frozen.machine {
 			return errNoState
@@ -193,6 +194,12 @@ func (s *fsmSnapshot) Persist(sink raft.SnapshotSink) error {
 	s.fsm.unsaved.bytes.Add(-s.bytes)
 	s.fsm.unsaved.entries.Add(-s.entries)
 	return nil
+}
+
+// late reports whether half of what makes a snapshot due has come since this one was
+// frozen: a restart would have to replay that, too.
+func (s *fsmSnapshot) late() bool {
+	return s.fsm.unsaved.bytes.Load()-s.bytes >= s.fsm.threshold/2
 }
 
 func (s *fsmSnapshot) persist(sink *snapshotSink) error {

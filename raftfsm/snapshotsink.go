@@ -36,6 +36,7 @@ type snapshotSink struct {
 	store *SnapshotStore
 	tmp   string
 	meta  Meta
+	hurry func() bool // see newBreather
 
 	filled bool // Commit succeeded: meta is complete
 	ended  bool // Close or Cancel was called
@@ -81,7 +82,7 @@ func (k *snapshotSink) Commit(fill func(dir string) (SnapshotStats, error)) erro
 	slices.Sort(names)
 	files := make([]SnapshotFile, 0, len(names))
 	buf := make([]byte, copyBuffer)
-	known, rest := sumsOf(k.store), newBreather()
+	known, rest := sumsOf(k.store), newBreather(k.hurry)
 	for _, name := range names {
 		if row, ok := known.find(state, name); ok {
 			files = append(files, row)
