@@ -120,7 +120,9 @@ func TestKeysIgnoreTheGroupOfAnEarlierLife(t *testing.T) {
 	}
 
 	// The next group under the number replaces all of it, however long it was.
+	rows.mu.Lock()
 	rows.rows[string(appendGroupRow(nil, groupRuns, 2))] = "more of another life"
+	rows.mu.Unlock()
 	await(t, again)
 	third := openTestKeys(t, rows, KeyOptions{RunKeys: 64}, again.Meta())
 	if len(third.loose) != 0 || len(third.groups) != 1 {
