@@ -83,9 +83,10 @@ type Figure struct {
 
 // MeasureTable measures the rows of t on the server of cfg, round by round: the
 // rows of a round one after the other, each with the ceilings that it is
-// compared with, and each run when the server is done with the one before. Of cfg it takes what does not make the load: targets, times,
-// the directory on the server's disk. A row says why a round of it failed, and
-// has the others; the error is that of ctx, or of the accounts.
+// compared with. Each run begins when the server is done with what the one before
+// left behind. Of cfg it takes what does not make the load: targets, times, the
+// directory on the server's disk. A row says why a round of it failed, and has the
+// others; the error is that of ctx, or of the accounts.
 func MeasureTable(ctx context.Context, cfg Config, t Table) (TableResult, error) {
 	if err := t.Validate(); err != nil {
 		return TableResult{}, err

@@ -43,15 +43,15 @@ type Options struct {
 	// MinPipelined is how many commands and reads a batch must have to be proposed
 	// while another entry is in flight; default 1000. A smaller one grows meanwhile:
 	// one entry costs about 0.1 ms of processor time, whatever is in it, which is more
-	// than the log being written and applied at the same time gains. Of large entries
-	// it gains 6%.
+	// than the log being written and applied at the same time gains. With entries of
+	// 1000 and more it gains 8% (the engine alone) or 2% (over HTTP).
 	MinPipelined int
 	// MaxBatch bounds the commands of one entry; default 4096. One call of
 	// ExecuteAll stays together even when it is larger.
 	MaxBatch int
 	// MaxPending bounds the commands and reads that wait for an outcome, all
-	// entries together; default 16384, a fifth of a second of single payments. Beyond it, work is refused. As many
-	// retries of requests in doubt may wait besides.
+	// entries together; default 16384, a fifth of a second of single payments. Beyond
+	// it, work is refused. As many retries of requests in doubt may wait besides.
 	MaxPending int
 	// MaxPendingBytes bounds their encoded size in bytes; default 64 MiB. One call
 	// may exceed it.
