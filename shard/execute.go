@@ -26,7 +26,10 @@ const spins = 64
 // commands, and will get here. Reads, freezes and lending happen between
 // entries and wait for nobody inside one.
 func (s *Shard) runOwn(slots []*Slot) {
-	for _, slot := range slots {
+	for i, slot := range slots {
+		if i%lookahead == 0 {
+			s.prefetch(slots[i:min(i+lookahead, len(slots))])
+		}
 		switch {
 		case slot.decider != s.number:
 			s.follow(slot)
@@ -45,7 +48,10 @@ func (s *Shard) runWhole(t task) {
 		a := <-s.lent
 		s.hands[a.shard] = a
 	}
-	for _, slot := range t.slots {
+	for i, slot := range t.slots {
+		if i%lookahead == 0 {
+			s.prefetch(t.slots[i:min(i+lookahead, len(t.slots))])
+		}
 		if slot.decider != nobody {
 			s.decide(slot)
 		}

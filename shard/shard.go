@@ -25,6 +25,8 @@ type Shard struct {
 
 	hands   []*accounts // by shard: whose accounts the running task may touch
 	scratch scratch
+	glances [2 * lookahead]glimpse // of prefetch
+	glanced uint64                 // what prefetch read, so that it is not optimized away
 	counts  counts
 }
 
