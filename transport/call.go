@@ -63,6 +63,7 @@ type call struct {
 	index   uint64
 	indexed bool   // index is set; otherwise the response says what is applied
 	body    []byte // the response's own buffer
+	reply   *reply // the response instead of body, nil for all but batches
 	header  []byte // of header values
 	idBuf   []byte
 	text    []byte // of decoded keys, ids and cursors
@@ -110,7 +111,10 @@ func (c *call) finish(applied func() uint64) {
 	} else {
 		c.ctx.Response.SwapBody(c.body)
 	}
-	c.ctx, c.body, c.requestID, c.query, c.id = nil, nil, nil, nil, nil
+	if c.reply != nil {
+		c.ctx.Response.SetBodyStream(c.reply, len(c.reply.body))
+	}
+	c.ctx, c.reply, c.body, c.requestID, c.query, c.id = nil, nil, nil, nil, nil, nil
 }
 
 // at records the log index that the response reflects.

@@ -109,6 +109,7 @@ func (s *Server) payBatch(c *call) {
 		}
 		c.at(index)
 	}
+	c.reply = s.replies.Get().(*reply)
 	c.batchResults(b.faults, results)
 }
 
@@ -122,10 +123,11 @@ func (s *Server) release(c *call, b *batch) {
 }
 
 // batchResults makes an item of each of faults the response: it, or the next
-// result where there is none.
+// result where there is none. It builds it in c.reply.
 func (c *call) batchResults(faults []fault, results []ledger.Result) {
+	small := c.body
 	c.status = 200
-	c.body = append(c.body, `{"results":[`...)
+	c.body = append(c.reply.body, `{"results":[`...)
 	for i, f := range faults {
 		if i > 0 {
 			c.body = append(c.body, ',')
@@ -139,7 +141,7 @@ func (c *call) batchResults(faults []fault, results []ledger.Result) {
 		c.itemResult(results[0])
 		results = results[1:]
 	}
-	c.body = append(c.body, ']', '}')
+	c.reply.body, c.body = append(c.body, ']', '}'), small
 }
 
 func (c *call) itemResult(res ledger.Result) {

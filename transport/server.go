@@ -20,6 +20,7 @@ type Server struct {
 	http    *fasthttp.Server
 	calls   sync.Pool
 	batches sync.Pool
+	replies *sync.Pool
 	bodies  budget
 	ids     *requestIDs
 	metrics *metrics
@@ -41,6 +42,7 @@ func New(o Options) (*Server, error) {
 		opts:    o,
 		calls:   sync.Pool{New: func() any { return new(call) }},
 		batches: sync.Pool{New: func() any { return new(batch) }},
+		replies: newReplies(),
 		bodies:  budget{most: int64(o.MaxBodyBytes)},
 		ids:     newRequestIDs(),
 	}
