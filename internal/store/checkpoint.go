@@ -21,7 +21,8 @@ type Checkpoint struct {
 	// Pages are the pages that changed, in strictly ascending order. Keys and
 	// values are read one at a time and may be reused.
 	Pages iter.Seq2[PageKey, []byte]
-	// Replace drops all earlier pages, for a new division into shards.
+	// Replace says that Pages are all pages: earlier ones are dropped. That leaves
+	// nothing to compact, while a table of some pages is merged with those before.
 	Replace bool
 	// ExpiredBefore is how far the caller has swept lapsed holds at this
 	// checkpoint: nobody asks for those again, and their rows are dropped.
@@ -39,11 +40,7 @@ func (s *Store) WriteCheckpoint(cp Checkpoint) error {
 	if err := s.flush("a checkpoint"); err != nil {
 		return err
 	}
-	var drop keyRange
-	if cp.Replace {
-		drop = pageRange()
-	}
-	if err := s.ingestSorted(cp.rows(), drop); err != nil {
+	if err := s.writePages(cp); err != nil {
 		return err
 	}
 	// Not durable, and it need not be: rows that come back lie behind the cursor
@@ -52,6 +49,13 @@ func (s *Store) WriteCheckpoint(cp Checkpoint) error {
 		return nil
 	}
 	return s.deleteRange([]byte{prefixExpiry}, cp.ExpiredBefore.after())
+}
+
+func (s *Store) writePages(cp Checkpoint) error {
+	if cp.Replace {
+		return s.replaceSorted(cp.rows(), checkpointRange())
+	}
+	return s.ingestSorted(cp.rows(), keyRange{})
 }
 
 // flush makes all rows committed so far durable.
@@ -83,6 +87,11 @@ func (cp *Checkpoint) rows() iter.Seq2[[]byte, []byte] {
 
 func pageRange() keyRange {
 	return keyRange{start: []byte{prefixCheckpoint, 0}, end: []byte{prefixCheckpoint + 1}}
+}
+
+// checkpointRange has the pages and the meta row.
+func checkpointRange() keyRange {
+	return keyRange{start: []byte{prefixCheckpoint}, end: []byte{prefixCheckpoint + 1}}
 }
 
 // LoadCheckpoint returns the Meta of the last checkpoint; ok is false if there

@@ -85,7 +85,7 @@ func (w *workload) plan(rng *rand.Rand, m *model) {
 	last := w.states[len(w.states)-1]
 	state := checkpointState{
 		index: m.index, seq: m.next() - 1, pages: maps.Clone(last.pages), write: pageSet{},
-		all: rng.IntN(4) == 0, cursor: ExpiryCursor{At: m.now, Seq: m.next()},
+		all: len(w.states)%2 == 0, cursor: ExpiryCursor{At: m.now, Seq: m.next()},
 	}
 	if state.all {
 		state.pages = pageSet{}
@@ -133,8 +133,9 @@ func (w *workload) run(s *Store, n int, p *progress) error {
 
 // check opens what a crash left in fs and verifies it: a whole checkpoint
 // between the oldest and newest that it can be, all rows that it covers, and of
-// the later entries a prefix. Then it replays, and compares the result.
-func (w *workload) check(t testing.TB, fs vfs.FS, oldest, newest int64) {
+// the later entries a prefix. Then it replays, and compares the result. It returns
+// the number of the checkpoint.
+func (w *workload) check(t testing.TB, fs vfs.FS, oldest, newest int64) int64 {
 	t.Helper()
 	s, err := Open(smallStore(fs, nil))
 	if err != nil {
@@ -162,6 +163,7 @@ func (w *workload) check(t testing.TB, fs vfs.FS, oldest, newest int64) {
 		t.Fatal(err)
 	}
 	w.checkRows(t, s, checkpointState{index: uint64(len(w.entries)), cursor: state.cursor})
+	return n
 }
 
 // checkRows verifies that the rows in s are exactly those of a prefix of the
@@ -286,13 +288,25 @@ func crashEverywhere(t *testing.T, seed uint64, entries int) {
 		t.Fatalf("%d checkpoints of %d, %d syncs: the test shows nothing", p.done.Load(), last, syncs)
 	}
 	t.Logf("seed %d: %d crashes, %d syncs, %d checkpoints", seed, len(crashes), syncs, p.done.Load())
+	var before, behind int // crashes within a checkpoint of all pages, by what they left
 	for i, c := range crashes {
 		if !t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Log(c.what)
-			w.check(t, c.fs, c.oldest, c.newest)
+			n := w.check(t, c.fs, c.oldest, c.newest)
+			switch {
+			case c.oldest == c.newest || !w.states[c.newest].all:
+			case n == c.newest:
+				behind++
+			default:
+				before++
+			}
 		}) {
 			return
 		}
+	}
+	if before == 0 || behind == 0 {
+		t.Errorf("crashes within a checkpoint of all pages left the one before %d times, and it %d times: the test shows nothing",
+			before, behind)
 	}
 }
 

@@ -68,7 +68,8 @@ func (g *keyGroup) keep(rows keyRows) error {
 	for _, r := range g.members {
 		newest = max(newest, r.number)
 	}
-	earlier := keyRange{appendGroupRow(nil, newest, 0), appendRunPrefix(nil, newest+1)} // rows of another life
+	// Rows of another life. Not by replaceSorted: commits write on both sides of them.
+	earlier := keyRange{appendGroupRow(nil, newest, 0), appendRunPrefix(nil, newest+1)}
 	if err := rows.ingestSorted(g.rows(newest), earlier); err != nil {
 		return fmt.Errorf("write the group of idempotency run %d: %w", newest, err)
 	}

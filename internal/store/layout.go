@@ -6,7 +6,8 @@ import (
 	"purser/internal/ledger"
 )
 
-// Row prefixes. They are part of the on-disk format.
+// Row prefixes. They are part of the on-disk format. That of the checkpoint comes
+// before all that commits write: see replaceSorted.
 const (
 	prefixCheckpoint = 'c'
 	prefixEvent      = 'e'
