@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -78,6 +79,35 @@ func TestWholeCheckpointsAreNotCompacted(t *testing.T) {
 	total := s.db.Metrics().Total()
 	if total.TableBytesCompacted == 0 || total.TableBytesCompacted >= pages*64<<10 {
 		t.Errorf("%d bytes were compacted and %d ingested", total.TableBytesCompacted, total.TableBytesIngested)
+	}
+}
+
+// A compaction writes pages and other rows into different tables: a checkpoint
+// that drops the pages then drops tables, and leaves no part of one.
+func TestPagesHaveTablesOfTheirOwn(t *testing.T) {
+	s, m := filled(t, 32, 20, 20)
+	rng := seeded(32)
+	for n := range 3 {
+		cp := Checkpoint{Meta: fmt.Append(nil, n), Pages: wholeSet(rng, 3).sorted()}
+		if err := s.WriteCheckpoint(cp); err != nil {
+			t.Fatal(err)
+		}
+		m.commit(t, s, m.random(rng, 20)...)
+	}
+	if err := s.db.Compact(t.Context(), []byte{prefixCheckpoint}, []byte{0xff}, false); err != nil {
+		t.Fatal(err)
+	}
+	levels := pageTables(t, s)
+	for _, table := range slices.Concat(levels[:]...) {
+		if table.Largest.UserKey[0] != prefixCheckpoint {
+			t.Errorf("one table goes from %s to %s", table.Smallest, table.Largest)
+		}
+	}
+	if err := s.WriteCheckpoint(Checkpoint{Meta: []byte("m"), Replace: true}); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.db.Metrics().NumVirtual(); n > 0 {
+		t.Errorf("%d virtual tables are left", n)
 	}
 }
 
