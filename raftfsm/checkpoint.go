@@ -103,7 +103,6 @@ type frozen struct {
 	machine  *machine
 	accounts *shard.Frozen
 	meta     checkpointMeta
-	relayout bool
 	hurry    func() bool // see newBreather
 }
 
@@ -115,7 +114,6 @@ func (m *machine) freeze() *frozen {
 	defer m.applying.Unlock()
 	f := &frozen{
 		machine:  m,
-		relayout: m.group.LayoutChanged(),
 		accounts: m.group.Freeze(shard.Checkpoint),
 		meta: checkpointMeta{
 			Position:  m.pos,
@@ -146,7 +144,7 @@ func (f *frozen) write(index uint64) error {
 	err = f.machine.store.WriteCheckpoint(store.Checkpoint{
 		Meta:          raw,
 		Pages:         pages(f.accounts.Pages(), f.hurry),
-		Replace:       f.relayout,
+		Replace:       f.accounts.Whole(),
 		ExpiredBefore: f.meta.Position.Swept,
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
@@ -31,6 +32,7 @@ type Frozen struct {
 	epoch   uint64
 	since   uint64  // pages of a newer epoch are dirty
 	tables  []table // by shard
+	whole   func() bool
 	done    atomic.Bool
 }
 
@@ -51,6 +53,7 @@ func (g *Group) Freeze(purpose Purpose) *Frozen {
 		panic("shard: a checkpoint is already under way")
 	}
 	f := &Frozen{group: g, purpose: purpose, since: g.clean.Load(), tables: make([]table, len(g.shards))}
+	f.whole = sync.OnceValue(f.halfDirty)
 	g.borrow(func(all []*accounts) {
 		f.epoch = all[0].epoch // the same in every shard
 		for i, a := range all {
@@ -70,7 +73,6 @@ func (f *Frozen) Done(ok bool) {
 	if f.purpose == Checkpoint {
 		if ok {
 			f.group.clean.Store(f.epoch)
-			f.group.moved.Store(false)
 		}
 		f.group.checkpointing.Store(false)
 	}
@@ -78,18 +80,41 @@ func (f *Frozen) Done(ok bool) {
 	f.done.Store(true)
 }
 
+// Whole reports whether Pages yields every page, so that all that earlier
+// checkpoints have written is obsolete: that is so if at least half of the pages
+// have changed since the last one that succeeded. A store can replace everything
+// for less than it merges so many pages with the others.
+//
+// After Load has placed the accounts of another number of shards, all pages have
+// changed.
+func (f *Frozen) Whole() bool { return f.whole() }
+
+func (f *Frozen) halfDirty() bool {
+	pages, dirty := 0, 0
+	for i := range f.tables {
+		t := &f.tables[i]
+		pages += t.pages
+		for n := range t.pages {
+			if t.page(n).epoch > f.since {
+				dirty++
+			}
+		}
+	}
+	return 2*dirty >= pages
+}
+
 // Pages yields the encoded pages that have changed since the last successful
-// checkpoint, in ascending order. The bytes are valid until the next one. After
-// LayoutChanged it yields every page, and what an earlier checkpoint wrote under
-// other keys is obsolete.
+// checkpoint, or all if Whole, in ascending order. The bytes are valid until the
+// next one.
 func (f *Frozen) Pages() iter.Seq2[Key, []byte] {
 	return func(yield func(Key, []byte) bool) {
+		whole := f.Whole()
 		var buf []byte
 		for shard := range f.tables {
 			t := &f.tables[shard]
 			for n := range t.pages {
 				p := t.page(n)
-				if p.epoch <= f.since {
+				if p.epoch <= f.since && !whole {
 					continue
 				}
 				key := Key{Shard: uint32(shard), Page: uint32(n)}

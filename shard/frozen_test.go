@@ -57,6 +57,9 @@ func TestFreeze(t *testing.T) {
 			compareTotals(t, r.totals, r.want)
 			ok := r.frozen.purpose == View || rapid.Bool().Draw(t, "durable")
 			if r.frozen.purpose == Checkpoint && ok {
+				if r.frozen.Whole() {
+					clear(stored)
+				}
 				maps.Copy(stored, r.pages)
 				storedState = r.want
 			}
@@ -140,11 +143,12 @@ func dirty(f *Frozen) (keys []Key) {
 	return keys
 }
 
-// Only what changed since the last successful checkpoint is written again.
+// Only what changed since the last successful checkpoint is written again, as long
+// as that is less than half of all.
 func TestDirtyPages(t *testing.T) {
 	g := newGroup(t, mode{shards: 1, policy: measured})
 	defer g.Close()
-	ids := open(g, "a", 5*pageAccounts)
+	ids := open(g, "a", 11*pageAccounts)
 	seq := uint64(1000)
 	pay := func(from, to int) {
 		g.Execute(slotsOf(seq, ledger.Command{Kind: ledger.Pay, Source: ids[from], Destination: ids[to], Currency: usd, Amount: 1}))
@@ -161,9 +165,9 @@ func TestDirtyPages(t *testing.T) {
 		}
 	}
 	first := g.Freeze(Checkpoint)
-	expect("at first", first, 0, 1, 2, 3, 4)
+	expect("at first", first, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 	pay(0, 2*pageAccounts)
-	expect("after payments since the freeze", first, 0, 1, 2, 3, 4)
+	expect("after payments since the freeze", first, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
 	first.Done(true)
 	first.Done(false) // a second time: nothing
 
@@ -190,6 +194,98 @@ func TestDirtyPages(t *testing.T) {
 	fifth := g.Freeze(Checkpoint)
 	expect("after an authorization", fifth, 0)
 	fifth.Done(true)
+}
+
+// From half of all pages on, counted over all shards, a checkpoint has every page,
+// unchanged ones too, as they were at the freeze: whatever is executed while they
+// are read, and whoever asks first what the checkpoint has.
+func TestWholeCheckpoint(t *testing.T) {
+	const pages = 8 // in all
+	for _, shards := range []int{1, 2} {
+		for changed := range pages + 1 {
+			g := newGroup(t, mode{shards: shards, policy: measured})
+			page := fillPages(g, pages)
+			g.Freeze(Checkpoint).Done(true)
+			g.Execute(updates(1000, page[:changed]))
+
+			view := g.Freeze(View)
+			want := rows{} // every page
+			for _, p := range page {
+				frozen := view.tables[p.Shard].page(int(p.Page))
+				want[p.Key] = appendPage(nil, frozen, p.Key, shards)
+			}
+			view.Done(true)
+			whole := 2*changed >= pages
+			if !whole {
+				for _, clean := range page[changed:] {
+					delete(want, clean.Key)
+				}
+			}
+
+			f := g.Freeze(Checkpoint)
+			written := make(chan rows)
+			go func() {
+				for range 3 {
+					got := rows{}
+					for key, data := range f.Pages() {
+						got[key] = append([]byte(nil), data...)
+					}
+					written <- got
+				}
+				close(written)
+			}()
+			seq := uint64(2000)
+			for got := range written {
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%d shards, %d pages of %d changed (-want +got):\n%s", shards, changed, pages, diff)
+				}
+				g.Execute(updates(seq, page))
+				seq += pages
+			}
+			if f.Whole() != whole {
+				t.Errorf("%d shards, %d pages of %d changed: whole is %v", shards, changed, pages, f.Whole())
+			}
+			f.Done(true)
+			g.Close()
+		}
+	}
+}
+
+// filledPage is a page, and one of its accounts.
+type filledPage struct {
+	Key
+	id []byte
+}
+
+// fillPages creates accounts until there are n pages, equally many in each shard.
+func fillPages(g *Group, n int) (pages []filledPage) {
+	each := n / g.Shards()
+	have := make([]int, g.Shards())
+	seq := uint64(1)
+	for i := 0; len(pages) < n; i++ {
+		id := fmt.Appendf(nil, "account-%d", i)
+		at := int(g.owner(id).home)
+		if have[at] > (each-1)*pageAccounts {
+			continue
+		}
+		if have[at]%pageAccounts == 0 {
+			pages = append(pages, filledPage{Key{uint32(at), uint32(have[at] / pageAccounts)}, id})
+		}
+		have[at]++
+		g.Execute(slotsOf(seq, ledger.Command{Kind: ledger.CreateAccount, Source: id, Currency: usd}))
+		seq++
+	}
+	return pages
+}
+
+// updates change an account of each page.
+func updates(seq uint64, pages []filledPage) (slots []*Slot) {
+	for i, p := range pages {
+		slots = append(slots, slotsOf(seq+uint64(i), ledger.Command{
+			Kind: ledger.UpdateAccount, Source: p.id, Sets: ledger.SetsLimit, Limit: int64(seq) + 1,
+		})...)
+	}
+	return slots
 }
 
 func TestOnlyOneCheckpoint(t *testing.T) {

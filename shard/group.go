@@ -38,7 +38,6 @@ type Group struct {
 	clean         atomic.Uint64 // epoch of the newest checkpoint that succeeded
 	checkpointing atomic.Bool   // a Frozen for a checkpoint is not done yet
 	loaded        uint32        // number of shards when the loaded pages were written, 0 before Load
-	moved         atomic.Bool   // see LayoutChanged
 }
 
 // part is one shard's share of an entry.

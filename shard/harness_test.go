@@ -196,8 +196,11 @@ func compareStates(t failer, what string, got, want state) {
 // rows is what a checkpoint store holds.
 type rows map[Key][]byte
 
-// write adds the dirty pages of f, as a store does.
+// write takes the pages of f, as a store does.
 func (r rows) write(f *Frozen) {
+	if f.Whole() {
+		clear(r)
+	}
 	for key, data := range f.Pages() {
 		r[key] = append([]byte(nil), data...)
 	}

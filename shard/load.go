@@ -7,7 +7,8 @@ import "fmt"
 // *DamagedPageError and leaves the group unfit for use.
 //
 // With as many shards as when they were written, pages keep their keys and are
-// clean. With another number every account is placed anew and all is dirty.
+// clean. With another number every account is placed anew and all is dirty, until
+// a checkpoint, which is then Whole, has succeeded.
 func (g *Group) Load(key Key, data []byte) error {
 	p, shards, err := decodePage(key, data)
 	if err != nil {
@@ -30,7 +31,6 @@ func (g *Group) Load(key Key, data []byte) error {
 		if int(shards) == len(g.shards) {
 			reason = g.adopt(key, p, all[key.Shard])
 		} else {
-			g.moved.Store(true)
 			reason = g.spread(p, all)
 		}
 		if reason != "" {
@@ -39,12 +39,6 @@ func (g *Group) Load(key Key, data []byte) error {
 	})
 	return err
 }
-
-// LayoutChanged reports whether the pages of the last checkpoint are obsolete
-// because they were written for another number of shards. The next checkpoint
-// then has every page, and must replace all that is stored. Any goroutine may
-// call it.
-func (g *Group) LayoutChanged() bool { return g.moved.Load() }
 
 // adopt puts p where it was, or says why it cannot.
 func (g *Group) adopt(key Key, p *page, a *accounts) (reason string) {
