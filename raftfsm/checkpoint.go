@@ -9,6 +9,7 @@ import (
 	"iter"
 
 	"purser/internal/ledger"
+	"purser/internal/pace"
 	"purser/internal/store"
 	"purser/shard"
 )
@@ -103,7 +104,7 @@ type frozen struct {
 	machine  *machine
 	accounts *shard.Frozen
 	meta     checkpointMeta
-	hurry    func() bool // see newBreather
+	urgency  func() pace.Urgency // of writing it, nil for calm
 }
 
 // freeze captures the state. It takes a time that does not depend on the number
@@ -143,7 +144,7 @@ func (f *frozen) write(index uint64) error {
 	}
 	err = f.machine.store.WriteCheckpoint(store.Checkpoint{
 		Meta:          raw,
-		Pages:         pages(f.accounts.Pages(), f.hurry),
+		Pages:         pages(f.accounts.Pages(), f.urgency),
 		Replace:       f.accounts.Whole(),
 		ExpiredBefore: f.meta.Position.Swept,
 	})
@@ -153,14 +154,14 @@ func (f *frozen) write(index uint64) error {
 	return f.machine.keys.Checkpointed(f.meta.Keys)
 }
 
-func pages(in iter.Seq2[shard.Key, []byte], hurry func() bool) iter.Seq2[store.PageKey, []byte] {
+func pages(in iter.Seq2[shard.Key, []byte], urgency func() pace.Urgency) iter.Seq2[store.PageKey, []byte] {
 	return func(yield func(store.PageKey, []byte) bool) {
-		rest := newBreather(hurry)
+		rest := pace.NewBreather(urgency)
 		for k, page := range in {
 			if !yield(store.PageKey(k), page) {
 				return
 			}
-			rest.after()
+			rest.After()
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"purser/internal/ledger"
+	"purser/internal/pace"
 	"purser/internal/planted"
 )
 
@@ -178,7 +179,7 @@ func (s *fsmSnapshot) Persist(sink raft.SnapshotSink) error {
 	if !ok {
 		return fmt.Errorf("persist snapshot: sink is a %T", sink)
 	}
-	s.frozen.hurry, own.hurry = s.late, s.late
+	s.frozen.urgency, own.urgency = s.urgency, s.urgency
 	err := s.fsm.use(func(m *machine) error {
 		if m != s.frozen.machine {
 			return errNoState
@@ -196,10 +197,13 @@ func (s *fsmSnapshot) Persist(sink raft.SnapshotSink) error {
 	return nil
 }
 
-// late reports whether half of what makes a snapshot due has come since this one was
+// urgency is calm until half of what makes a snapshot due has come since this one was
 // frozen: a restart would have to replay that, too.
-func (s *fsmSnapshot) late() bool {
-	return s.fsm.unsaved.bytes.Load()-s.bytes >= s.fsm.threshold/2
+func (s *fsmSnapshot) urgency() pace.Urgency {
+	if s.fsm.unsaved.bytes.Load()-s.bytes >= s.fsm.threshold/2 {
+		return pace.Hurried
+	}
+	return pace.Calm
 }
 
 func (s *fsmSnapshot) persist(sink *snapshotSink) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"purser/internal/ledger"
+	"purser/internal/pace"
 )
 
 // ErrSnapshotDamaged says that a snapshot does not hold what its meta says. Errors
@@ -254,12 +255,12 @@ func readMeta(fs vfs.FS, dir string, newest int) (Meta, []byte, error) {
 }
 
 // sumFile reads dir/name once and returns its row for the meta.
-func sumFile(fs vfs.FS, dir, name string, buf []byte, rest *breather) (SnapshotFile, error) {
+func sumFile(fs vfs.FS, dir, name string, buf []byte, rest *pace.Breather) (SnapshotFile, error) {
 	f, err := fs.Open(fs.PathJoin(dir, name))
 	if err != nil {
 		return SnapshotFile{}, fmt.Errorf("sum snapshot file: %w", err)
 	}
-	row, err := sumReader(restingReader{f, rest}, nil, name, buf)
+	row, err := sumReader(pace.Reader{Reader: f, Rest: rest}, nil, name, buf)
 	return row, errors.Join(err, f.Close())
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"purser/internal/ledger"
+	"purser/internal/pace"
 )
 
 var (
@@ -33,10 +34,10 @@ var (
 //
 // Not safe for concurrent use.
 type snapshotSink struct {
-	store *SnapshotStore
-	tmp   string
-	meta  Meta
-	hurry func() bool // see newBreather
+	store   *SnapshotStore
+	tmp     string
+	meta    Meta
+	urgency func() pace.Urgency // of reading it back, nil for calm
 
 	filled bool // Commit succeeded: meta is complete
 	ended  bool // Close or Cancel was called
@@ -82,7 +83,7 @@ func (k *snapshotSink) Commit(fill func(dir string) (SnapshotStats, error)) erro
 	slices.Sort(names)
 	files := make([]SnapshotFile, 0, len(names))
 	buf := make([]byte, copyBuffer)
-	known, rest := sumsOf(k.store), newBreather(k.hurry)
+	known, rest := sumsOf(k.store), pace.NewBreather(k.urgency)
 	for _, name := range names {
 		if row, ok := known.find(state, name); ok {
 			files = append(files, row)

@@ -21,6 +21,7 @@ const retainedBatchBytes = 4 << 20
 type Batch struct {
 	rows   *pebble.Batch
 	fatal  func(error)
+	pacer  *pacer
 	index  uint64
 	stamp  ledger.Micros
 	first  uint64        // seq of the first row of block
@@ -114,6 +115,7 @@ func (b *Batch) Commit() error {
 	if b.rows.Empty() {
 		return nil
 	}
+	b.pacer.committed.Add(int64(b.rows.Len()))
 	if err := b.rows.Commit(pebble.NoSync); err != nil {
 		err = fmt.Errorf("store: commit entry %d: %w", b.index, err)
 		b.fatal(err)

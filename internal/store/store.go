@@ -23,6 +23,7 @@ type Store struct {
 	scratch string        // directory of tables under construction
 	table   atomic.Uint64 // names them
 	events  *events
+	pacer   *pacer
 }
 
 // Open opens the database in o.Dir, creating it if there is none.
@@ -31,9 +32,9 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	s := &Store{opts: o, events: newEvents(o)}
+	s := &Store{opts: o, events: newEvents(o), pacer: new(pacer)}
 	s.fs, s.health = vfs.WithDiskHealthChecks(rootFS{o.FS}, o.SlowDisk, nil, s.events.diskSlow)
-	s.tables = pebbleOptions(o, s.fs, s.events)
+	s.tables = pebbleOptions(o, pacedFS{s.fs, s.pacer}, s.events)
 	db, err := openPebble(o.Dir, s.tables)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store: open %s: %w", o.Dir, err), s.health.Close())
@@ -42,7 +43,7 @@ func Open(o Options) (*Store, error) {
 	if err := s.clearScratch(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.batch.fatal = o.Fatal
+	s.batch.fatal, s.batch.pacer = o.Fatal, s.pacer
 	s.batch.rows = db.NewBatch(pebble.WithMaxRetainedSizeBytes(retainedBatchBytes))
 	s.batch.put = s.batch.set
 	return s, nil
@@ -81,6 +82,7 @@ func (s *Store) clearScratch() error {
 // Close ends the store. It neither flushes nor syncs: what is not durable is
 // replayed. All other calls must have returned before.
 func (s *Store) Close() error {
+	s.pacer.closing.Store(true)
 	var faults []error
 	if s.batch.rows != nil {
 		faults = append(faults, s.batch.rows.Close())
