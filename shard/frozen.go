@@ -90,6 +90,9 @@ func (f *Frozen) Done(ok bool) {
 func (f *Frozen) Whole() bool { return f.whole() }
 
 func (f *Frozen) halfDirty() bool {
+	if f.done.Load() {
+		panic("shard: Whole of a freeze that is done") // it would seem to have no pages
+	}
 	pages, dirty := 0, 0
 	for i := range f.tables {
 		t := &f.tables[i]

@@ -11,6 +11,9 @@ const lookahead = 64
 func (s *Shard) prefetch(slots []*Slot) {
 	places := s.glances[:0]
 	for _, slot := range slots {
+		if slot.decider == nobody {
+			continue // it was refused before it got accounts
+		}
 		places = s.glance(places, &slot.source)
 		places = s.glance(places, &slot.destination)
 	}
@@ -24,6 +27,7 @@ func (s *Shard) prefetch(slots []*Slot) {
 			sum += uint64(id[0])
 		}
 	}
+	clear(places) // pages that are replaced shall not stay because of this
 	s.glanced = sum
 }
 

@@ -220,8 +220,8 @@ func TestKeepAliveAfterRefusal(t *testing.T) {
 }
 
 // TestLargeBuffersAreDropped: after a large batch nothing that is pooled for all
-// requests, and no idle connection, holds on to its memory. What holds replies, the
-// collector empties.
+// requests, and no idle connection, holds on to its memory. For replies, see
+// TestReplyIsSentOnce.
 func TestLargeBuffersAreDropped(t *testing.T) {
 	s := newInstant(t)
 	ctx := &fasthttp.RequestCtx{}

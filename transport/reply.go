@@ -15,6 +15,10 @@ type reply struct {
 	home *sync.Pool // where it goes once fasthttp has sent it, or failed to
 }
 
+// maxReply is the largest reply that is kept, in bytes: four times one to a thousand
+// payments.
+const maxReply = 2 << 20
+
 // newReplies returns a pool of replies.
 func newReplies() *sync.Pool {
 	p := new(sync.Pool)
@@ -41,6 +45,9 @@ func (r *reply) WriteTo(w io.Writer) (int64, error) {
 
 // Close gives the memory back. fasthttp calls it once.
 func (r *reply) Close() error {
+	if cap(r.body) > maxReply {
+		r.body = nil
+	}
 	r.body, r.sent = r.body[:0], 0
 	r.home.Put(r)
 	return nil

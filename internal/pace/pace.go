@@ -7,10 +7,16 @@ import (
 	"time"
 )
 
-// workStretch is how long work goes on before it rests.
-const workStretch = time.Millisecond / 2
+const (
+	// workStretch is how long work goes on before it rests.
+	workStretch = time.Millisecond / 2
+	// longestRest bounds a rest: a stretch can be long without work, because the disk
+	// hung or the process was stopped, and the urgency can change during a rest.
+	longestRest = 50 * time.Millisecond
+)
 
-// Urgency is how many times as long as it worked a piece of work rests.
+// Urgency is how many times as long as it worked a piece of work rests, up to a
+// bound.
 type Urgency time.Duration
 
 // From work that nobody waits for to work that may not wait itself.
@@ -40,7 +46,7 @@ func NewBreather(urgency func() Urgency) *Breather {
 // After is called between two small pieces of the work.
 func (b *Breather) After() {
 	if worked := b.now().Sub(b.began); worked >= workStretch {
-		b.sleep(time.Duration(b.urgency()) * worked)
+		b.sleep(min(time.Duration(b.urgency())*worked, longestRest))
 		b.began = b.now()
 	}
 }

@@ -37,4 +37,10 @@ func TestWorkRests(t *testing.T) {
 			t.Errorf("rested %s at urgency %d, want %s", rested, urgency, want)
 		}
 	}
+	urgency, rested = Calm, 0
+	clock = clock.Add(time.Minute)
+	b.After()
+	if rested != longestRest {
+		t.Errorf("rested %s after a stop, want %s", rested, longestRest)
+	}
 }

@@ -3,8 +3,9 @@
 // accounts, and the idempotency keys.
 //
 // One goroutine writes entries (Begin, Add, Commit), one at a time writes
-// checkpoints, and any number read; Pebble orders them. Nothing here reads the
-// clock, decides a command or answers a client.
+// checkpoints, and any number read; Pebble orders them. Nothing here decides a
+// command or answers a client, or reads the clock, but for the tables that Pebble
+// writes in the background: see pacer.
 //
 // # Durability
 //

@@ -14,14 +14,20 @@ const (
 	compacted vfs.DiskWriteCategory = "pebble-compaction"
 )
 
-// lead is how many bytes of tables are written, at least, for each byte that is
-// committed meanwhile. A flush writes what was committed once, and compactions, as
-// far as measured, less than two times that.
-const lead = 4
+// How many bytes of tables flushes and compactions write, at least, for each byte
+// that is committed meanwhile. A flush writes once what was committed. Compactions
+// write what was committed once more, and all history rows at every eighth flush:
+// after a hundred million payments less than two bytes for one, after two billion
+// sixteen; from then on what rests too long is hurried by the stalls of commits.
+const (
+	flushLead   = 4
+	compactLead = 16
+)
 
-// pacer lets flushes and compactions rest as long as they keep ahead of what is
-// committed. Unpaced, one takes a CPU for a tenth of a second or several, and the
-// payments that need it wait.
+// pacer lets flushes and compactions rest while payments are committed, as long as
+// they keep ahead of those. Unpaced, one takes a CPU for a tenth of a second or
+// several, and the payments that need it wait. Nothing rests when nothing is
+// committed: there is nobody who needs the CPU, or commits wait for this very work.
 type pacer struct {
 	committed atomic.Int64 // bytes
 	closing   atomic.Bool  // nothing rests any more
@@ -39,10 +45,12 @@ func (fs pacedFS) Unwrap() vfs.FS { return fs.FS }
 // Create implements vfs.FS.
 func (fs pacedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := fs.FS.Create(name, category)
-	if err != nil || category != flushed && category != compacted {
+	lead := map[vfs.DiskWriteCategory]int64{flushed: flushLead, compacted: compactLead}[category]
+	if err != nil || lead == 0 {
 		return f, err
 	}
-	paced := &pacedFile{File: f, pacer: fs.pacer, since: fs.pacer.committed.Load()}
+	committed := fs.pacer.committed.Load()
+	paced := &pacedFile{File: f, pacer: fs.pacer, lead: lead, since: committed, seen: committed}
 	paced.rest = pace.NewBreather(paced.urgency)
 	return paced, nil
 }
@@ -52,7 +60,9 @@ type pacedFile struct {
 	vfs.File
 	pacer   *pacer
 	rest    *pace.Breather
+	lead    int64
 	since   int64 // pacer.committed when it was created
+	seen    int64 // pacer.committed at the last look
 	written int64
 }
 
@@ -65,7 +75,10 @@ func (f *pacedFile) Write(p []byte) (int, error) {
 }
 
 func (f *pacedFile) urgency() pace.Urgency {
-	if f.pacer.closing.Load() || f.written < lead*(f.pacer.committed.Load()-f.since) {
+	committed := f.pacer.committed.Load()
+	idle := committed == f.seen
+	f.seen = committed
+	if idle || f.written < f.lead*(committed-f.since) || f.pacer.closing.Load() {
 		return pace.Pressed
 	}
 	return pace.Calm

@@ -50,12 +50,12 @@ func TestPacedCategories(t *testing.T) {
 }
 
 // TestTablesRestWhileAhead: what is written for flushes and compactions rests while
-// it is four times as much as was committed meanwhile, and nothing else ever does.
+// something is committed and it keeps ahead of that, and nothing else ever does.
 func TestTablesRestWhileAhead(t *testing.T) {
 	p := new(pacer)
 	p.committed.Store(1000)
 	fs := pacedFS{vfs.NewMem(), p}
-	for _, category := range []vfs.DiskWriteCategory{flushed, compacted} {
+	for category, lead := range map[vfs.DiskWriteCategory]int{flushed: 4, compacted: 16} {
 		f, err := fs.Create("table", category)
 		if err != nil {
 			t.Fatal(err)
@@ -70,17 +70,20 @@ func TestTablesRestWhileAhead(t *testing.T) {
 				t.Errorf("%s, %s: urgency %d, want %d", category, what, got, want)
 			}
 		}
-		expect("nothing is committed since", pace.Calm)
+		write := func(n int) {
+			t.Helper()
+			if got, err := table.Write(make([]byte, n)); got != n || err != nil {
+				t.Fatal(got, err)
+			}
+		}
+		write(10*lead - 1)
+		expect("nothing is committed since", pace.Pressed)
 		p.committed.Add(10)
-		expect("behind", pace.Pressed)
-		if n, err := table.Write(make([]byte, 39)); n != 39 || err != nil {
-			t.Fatal(n, err)
-		}
 		expect("not far enough ahead", pace.Pressed)
-		if _, err := table.Write(make([]byte, 1)); err != nil {
-			t.Fatal(err)
-		}
+		write(1 + lead)
+		p.committed.Add(1)
 		expect("ahead", pace.Calm)
+		expect("nothing is committed since the last look", pace.Pressed)
 		p.committed.Add(1)
 		expect("overtaken", pace.Pressed)
 		if err := table.Close(); err != nil {
@@ -94,7 +97,11 @@ func TestTablesRestWhileAhead(t *testing.T) {
 	if _, paced := f.(*pacedFile); paced {
 		t.Error("every file is paced")
 	}
-	table := &pacedFile{pacer: p, written: 1 << 20}
+	table := &pacedFile{pacer: p, lead: 1, since: p.committed.Load(), written: 1 << 20}
+	if table.urgency() != pace.Calm {
+		t.Error("a table that is far ahead does not rest")
+	}
+	p.committed.Add(1)
 	if p.closing.Store(true); table.urgency() != pace.Pressed {
 		t.Error("the end of the store waits for rests")
 	}

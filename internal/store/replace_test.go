@@ -323,3 +323,12 @@ func TestWholeCheckpointsBesideFlushes(t *testing.T) {
 	t.Logf("%d checkpoints, %d flushes, %d compactions of which %d were cancelled", checkpoints, flushes,
 		s.db.Metrics().Compact.Count, s.db.Metrics().Compact.CancelledCount)
 }
+
+// All that commits write is above the checkpoint, as replaceSorted needs it.
+func TestCheckpointComesFirst(t *testing.T) {
+	for _, prefix := range []byte{prefixEvent, prefixHistory, prefixID, prefixJournal, prefixKeys, prefixExpiry} {
+		if prefix <= prefixCheckpoint {
+			t.Errorf("rows %q do not come behind the checkpoint", prefix)
+		}
+	}
+}

@@ -51,8 +51,8 @@ func pebbleOptions(o Options, fs vfs.FS, e *events) *pebble.Options {
 		LBaseMaxBytes:   16 << 30,
 		FlushSplitBytes: 2 * tableBytes,
 
-		// One compaction at a time, so that one core is left for payments; a
-		// second only when the first cannot keep up.
+		// One compaction at a time, so that one core is left for payments, and it
+		// rests for them, see pacer; a second only when the first cannot keep up.
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 2 },
 	}
 	for i := range p.Levels {
