@@ -14,15 +14,12 @@ const (
 	compacted vfs.DiskWriteCategory = "pebble-compaction"
 )
 
-// How many bytes of tables flushes and compactions write, at least, for each byte
-// that is committed meanwhile. A flush writes once what was committed. Compactions
-// write what was committed once more, and all history rows at every eighth flush:
-// after a hundred million payments less than two bytes for one, after two billion
-// sixteen; from then on what rests too long is hurried by the stalls of commits.
-const (
-	flushLead   = 4
-	compactLead = 16
-)
+// lead is how many bytes of tables are written, at least, for each byte that is
+// committed meanwhile. A flush writes once what was committed. A compaction of index
+// rows writes all history rows: the more there are, the longer it takes, and the more
+// flushes it finds to merge with them. At some three billion payments that would be
+// as many as stop commits, and stalls would hurry it.
+const lead = 4
 
 // pacer lets flushes and compactions rest while payments are committed, as long as
 // they keep ahead of those. Unpaced, one takes a CPU for a tenth of a second or
@@ -45,12 +42,11 @@ func (fs pacedFS) Unwrap() vfs.FS { return fs.FS }
 // Create implements vfs.FS.
 func (fs pacedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := fs.FS.Create(name, category)
-	lead := map[vfs.DiskWriteCategory]int64{flushed: flushLead, compacted: compactLead}[category]
-	if err != nil || lead == 0 {
+	if err != nil || category != flushed && category != compacted {
 		return f, err
 	}
 	committed := fs.pacer.committed.Load()
-	paced := &pacedFile{File: f, pacer: fs.pacer, lead: lead, since: committed, seen: committed}
+	paced := &pacedFile{File: f, pacer: fs.pacer, since: committed, seen: committed}
 	paced.rest = pace.NewBreather(paced.urgency)
 	return paced, nil
 }
@@ -60,7 +56,6 @@ type pacedFile struct {
 	vfs.File
 	pacer   *pacer
 	rest    *pace.Breather
-	lead    int64
 	since   int64 // pacer.committed when it was created
 	seen    int64 // pacer.committed at the last look
 	written int64
@@ -78,7 +73,7 @@ func (f *pacedFile) urgency() pace.Urgency {
 	committed := f.pacer.committed.Load()
 	idle := committed == f.seen
 	f.seen = committed
-	if idle || f.written < f.lead*(committed-f.since) || f.pacer.closing.Load() {
+	if idle || f.written < lead*(committed-f.since) || f.pacer.closing.Load() {
 		return pace.Pressed
 	}
 	return pace.Calm
