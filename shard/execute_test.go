@@ -216,3 +216,27 @@ func TestPayAllocatesNothing(t *testing.T) {
 		g.Close()
 	}
 }
+
+// TestNothingOfAnEntryStays: one slot that is still pointed at keeps the memory of all
+// slots that were allocated with it.
+func TestNothingOfAnEntryStays(t *testing.T) {
+	for _, m := range modes() {
+		g := newGroup(t, m)
+		ids := open(g, "a", 64)
+		for _, size := range []int{500, 200, 90} {
+			commands := make([]ledger.Command, size)
+			for i := range commands {
+				commands[i] = ledger.Command{Kind: ledger.Pay, Source: ids[i%64], Destination: []byte("world:USD"), Currency: usd, Amount: 1}
+			}
+			g.Execute(slotsOf(100, commands...))
+			for i := range g.plan {
+				for _, slot := range g.plan[i].slots[:cap(g.plan[i].slots)] {
+					if slot != nil {
+						t.Fatalf("%s: the plan of shard %d still has a slot of an entry of %d", m.name, i, size)
+					}
+				}
+			}
+		}
+		g.Close()
+	}
+}

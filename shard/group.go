@@ -117,15 +117,14 @@ func (g *Group) Execute(slots []*Slot) {
 	}
 	<-g.done
 	for i := range g.plan {
-		g.plan[i].legs = 0
+		p := &g.plan[i]
+		clear(p.slots) // or one slot would keep all of its entry in memory
+		p.slots, p.legs = p.slots[:0], 0
 	}
 }
 
 // fanOut has every shard execute its own part.
 func (g *Group) fanOut(slots []*Slot, involved int) {
-	for i := range g.plan {
-		g.plan[i].slots = g.plan[i].slots[:0]
-	}
 	for _, s := range slots {
 		if s.decider == nobody {
 			continue
