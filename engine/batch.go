@@ -23,6 +23,10 @@ type batch struct {
 	err     error
 	done    chan struct{}
 
+	// users are those who may still look at applied, or at entry, of which it has
+	// parts: the requests, and the completer. See Engine.leave.
+	users atomic.Int32
+
 	deadline *time.Timer
 	stamp    ledger.Micros // 0 until proposed, guarded by Engine.mu: from then on the fate is the log's
 	resolved chan struct{} // closed when the log has answered, timed out or not
@@ -38,6 +42,10 @@ const (
 	maxRoom = 256 << 10
 )
 
+// spareBuffers is how many are kept for entries to come, besides one for each in
+// flight: those of entries that are applied and still being answered.
+const spareBuffers = 3
+
 // nextRoom returns the capacity for the buffer after one that came to size: a
 // little more than the largest of late, which it forgets by a sixteenth at each
 // entry.
@@ -45,13 +53,16 @@ func nextRoom(room, size int) int {
 	return min(max(size+size/8, room-room/16, minRoom), maxRoom)
 }
 
-func newBatch(now time.Time, room int) *batch {
-	return &batch{
-		entry:    make([]byte, ledger.EntryHeaderLen, room),
+// newBatch makes a batch that has one user, in buffer, which has room for a header.
+func newBatch(now time.Time, buffer []byte) *batch {
+	b := &batch{
+		entry:    buffer[:ledger.EntryHeaderLen],
 		opened:   now,
 		done:     make(chan struct{}),
 		resolved: make(chan struct{}),
 	}
+	b.users.Store(1)
+	return b
 }
 
 // settle publishes the outcome unless another one was there first.

@@ -99,7 +99,7 @@ func BenchmarkExecute(b *testing.B) {
 						defer func() { done <- struct{}{} }()
 						cmd := payment("0123456789abcdef0123456789abcdef")
 						for next.Add(1) <= int64(b.N) {
-							if _, _, err := e.Execute(cmd); err != nil {
+							if err := e.Execute(cmd, func(ledger.Result, uint64) {}); err != nil {
 								b.Error(err)
 								return
 							}

@@ -149,7 +149,7 @@ func TestEntryAllocations(t *testing.T) {
 	e, _ := startPrompt(t, false)
 	cmd := payment("0123456789abcdef0123456789abcdef")
 	n := testing.AllocsPerRun(1000, func() {
-		if _, _, err := e.Execute(cmd); err != nil {
+		if err := e.Execute(cmd, func(ledger.Result, uint64) {}); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -95,7 +95,7 @@ func TestCloseAnswersWhatWasNotProposed(t *testing.T) {
 // Close is about to answer it.
 func TestDeadlineOfWhatCloseHasTaken(t *testing.T) {
 	bubble(t, Options{}, func(t *testing.T, e *Engine, log *fakeLog) {
-		b := newBatch(e.opts.Now(), minRoom)
+		b := newBatch(e.opts.Now(), make([]byte, minRoom))
 		e.expire(b)
 		if b.settled.Load() {
 			t.Errorf("answered with %v", b.err)

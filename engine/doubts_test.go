@@ -111,7 +111,7 @@ func TestRetryQueuedBehindItsFirst(t *testing.T) {
 
 // stamped returns a sealed batch of one command with key a.
 func stamped(stamp ledger.Micros) *batch {
-	b := newBatch(time.Time{}, minRoom)
+	b := newBatch(time.Time{}, make([]byte, minRoom))
 	b.entry = ledger.AppendEntryCommand(b.entry, payment("a"))
 	b.stamp = stamp
 	ledger.PutEntryHeader(b.entry, ledger.NewestFormat, 1, stamp)

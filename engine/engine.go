@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,8 @@ type Engine struct {
 	batches      int  // not answered by the log; none are added when draining
 	flying       int  // entries proposed and not answered
 	lastStamp    ledger.Micros
-	room         int // bytes that recent entries came to, for the next buffer
+	room         int      // bytes that recent entries came to, for the next buffer
+	buffers      [][]byte // of entries, to be used again; the longest idle first
 
 	storageFull atomic.Bool
 	crowded     atomic.Bool // work was refused with hardly any room, and nothing became free since
@@ -68,36 +70,41 @@ func New(opts Options) (*Engine, error) {
 	return e, nil
 }
 
-// Execute commits and applies one command and returns its result with the log
-// index that the result reflects. It copies what it needs of cmd before it
-// returns. Errors are those of ledger: ErrNoLeader, ErrOverloaded, ErrDraining
-// and ErrStorageFull when the command was certainly not applied; ErrInProgress
-// when an earlier request with its key has no outcome yet, and ErrOutcomeUnknown
-// when there is none of its own: a retry with the same key resolves both.
-func (e *Engine) Execute(cmd *ledger.Command) (ledger.Result, uint64, error) {
+// Execute commits and applies one command and calls use with its result and the log
+// index that the result reflects. Whatever the result leads to is used again for
+// others once use has returned. Execute copies what it needs of cmd.
+//
+// It calls use exactly if it returns nil. Errors are those of ledger: ErrNoLeader,
+// ErrOverloaded, ErrDraining and ErrStorageFull when the command was certainly not
+// applied; ErrInProgress when an earlier request with its key has no outcome yet, and
+// ErrOutcomeUnknown when there is none of its own: a retry with the same key resolves
+// both.
+func (e *Engine) Execute(cmd *ledger.Command, use func(result ledger.Result, index uint64)) error {
 	if err := e.admit(cmd); err != nil {
-		return ledger.Result{}, 0, err
+		return err
 	}
 	b, at, err := e.join(1, func(entry []byte) []byte { return ledger.AppendEntryCommand(entry, cmd) })
 	if err != nil {
-		return ledger.Result{}, 0, err
+		return err
 	}
 	<-b.done
 	if b.err != nil {
-		return ledger.Result{}, 0, e.explain(b, cmd)
+		return e.explain(b, cmd)
 	}
-	return b.applied.Results[at], b.applied.Index, nil
+	use(b.applied.Results[at], b.applied.Index)
+	e.leave(b)
+	return nil
 }
 
 // ExecuteAll commits the commands together, in order, in one entry; each is
-// decided on its own. Results are in the order of cmds. Errors are those of
-// Execute and hold for all commands alike: ErrInProgress when earlier requests
-// with their keys have no outcome yet, with some of them if certainly none of
-// cmds was applied, with each of them otherwise.
-func (e *Engine) ExecuteAll(cmds []ledger.Command) ([]ledger.Result, uint64, error) {
+// decided on its own. It calls use as Execute does, with the results in the order of
+// cmds. Errors are those of Execute and hold for all commands alike: ErrInProgress
+// when earlier requests with their keys have no outcome yet, with some of them if
+// certainly none of cmds was applied, with each of them otherwise.
+func (e *Engine) ExecuteAll(cmds []ledger.Command, use func(results []ledger.Result, index uint64)) error {
 	for i := range cmds {
 		if err := e.admit(&cmds[i]); err != nil {
-			return nil, 0, err
+			return err
 		}
 	}
 	b, at, err := e.join(len(cmds), func(entry []byte) []byte {
@@ -107,13 +114,15 @@ func (e *Engine) ExecuteAll(cmds []ledger.Command) ([]ledger.Result, uint64, err
 		return entry
 	})
 	if err != nil {
-		return nil, 0, err
+		return err
 	}
 	<-b.done
 	if b.err != nil {
-		return nil, 0, e.explainAll(b, cmds)
+		return e.explainAll(b, cmds)
 	}
-	return b.applied.Results[at : at+len(cmds)], b.applied.Index, nil
+	use(b.applied.Results[at:at+len(cmds)], b.applied.Index)
+	e.leave(b)
+	return nil
 }
 
 // Barrier returns the index of a log entry that was committed and applied after
@@ -131,7 +140,26 @@ func (e *Engine) Barrier() (uint64, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	return b.applied.Index, nil
+	index := b.applied.Index
+	e.leave(b)
+	return index, nil
+}
+
+// leave notes that a user of b, which was applied, looks at it no more. The last one
+// has its memory used again. Nobody else may have it: who waits has returned or will
+// leave, the log has answered, and b is resolved, so that nobody reads its keys. A
+// batch that failed has users for ever, and is garbage like any other.
+func (e *Engine) leave(b *batch) {
+	if b.users.Add(-1) > 0 || b.applied == nil || b.applied.Release == nil {
+		return
+	}
+	b.applied.Release()
+	spoil(b.entry)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.buffers) < e.opts.MaxInFlight+spareBuffers && cap(b.entry) <= 4*e.room {
+		e.buffers = append(e.buffers, b.entry)
+	}
 }
 
 // ready refuses everything on a node that may not propose.
@@ -201,6 +229,7 @@ func (e *Engine) join(n int, encode func([]byte) []byte) (*batch, int, error) {
 	}
 	b.count += n
 	b.waiters += weight
+	b.users.Add(1)
 	e.pending += weight
 	due := e.due()
 	e.mu.Unlock()
@@ -242,11 +271,21 @@ func (e *Engine) openBatch(n int) *batch {
 			return b
 		}
 	}
-	b := newBatch(e.opts.Now(), e.room)
+	b := newBatch(e.opts.Now(), e.buffer())
 	b.deadline = time.AfterFunc(e.opts.Deadline, func() { e.expire(b) })
 	e.queue = append(e.queue, b)
 	e.batches++
 	return b
+}
+
+// buffer returns one for an entry. The caller holds mu.
+func (e *Engine) buffer() []byte {
+	if len(e.buffers) == 0 {
+		return make([]byte, e.room)
+	}
+	buf := e.buffers[0]
+	e.buffers = slices.Delete(e.buffers, 0, 1)
+	return buf
 }
 
 func (e *Engine) signal() {

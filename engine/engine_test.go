@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -213,23 +214,27 @@ func TestResultsReachTheirCommands(t *testing.T) {
 					keys[j] = fmt.Sprintf("%d-%d-%d", n, i, j)
 					cmds[j] = *payment(keys[j])
 				}
-				var results []ledger.Result
-				var index uint64
 				var err error
-				if len(cmds) == 1 {
-					results = make([]ledger.Result, 1)
-					results[0], index, err = e.Execute(&cmds[0])
-				} else {
-					results, index, err = e.ExecuteAll(cmds)
-				}
-				if err != nil || index == 0 || len(results) != len(keys) {
-					t.Errorf("%d results at index %d: %v", len(results), index, err)
-					return
-				}
-				for j, key := range keys {
-					if got := string(results[j].Record.Command.Key); got != key {
-						t.Errorf("%q got the result of %q", key, got)
+				check := func(results []ledger.Result, index uint64) {
+					if index == 0 || len(results) != len(keys) {
+						t.Errorf("%d results at index %d", len(results), index)
+						return
 					}
+					for j, key := range keys {
+						runtime.Gosched() // others leave meanwhile
+						if got := string(results[j].Record.Command.Key); got != key {
+							t.Errorf("%q got the result of %q", key, got)
+						}
+					}
+				}
+				if len(cmds) == 1 {
+					err = e.Execute(&cmds[0], func(res ledger.Result, index uint64) { check([]ledger.Result{res}, index) })
+				} else {
+					err = e.ExecuteAll(cmds, check)
+				}
+				if err != nil {
+					t.Error(err)
+					return
 				}
 			}
 		})
@@ -241,6 +246,9 @@ func TestResultsReachTheirCommands(t *testing.T) {
 	for _, tk := range log.proposed() {
 		if len(tk.cmds) > 16 {
 			t.Errorf("an entry of %d commands", len(tk.cmds))
+		}
+		if n := tk.released.Load(); n != 1 {
+			t.Errorf("entry %d was released %d times", tk.index, n)
 		}
 	}
 }

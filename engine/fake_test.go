@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,12 +21,15 @@ type fakeLog struct {
 	tickets []*ticket        // all proposals so far
 }
 
-// ticket is one proposal. Its results echo the commands.
+// ticket is one proposal. Its results echo the commands, from memory that release
+// makes useless.
 type ticket struct {
 	index    uint64
 	format   byte
 	stamp    ledger.Micros
-	cmds     []ledger.Command
+	cmds     []ledger.Command // for the test, in memory of their own
+	entry    []byte           // the engine's
+	released atomic.Int32
 	answered atomic.Bool // or about to be
 	done     chan struct{}
 	applied  *ledger.Applied
@@ -33,19 +37,8 @@ type ticket struct {
 }
 
 func (l *fakeLog) Propose(bytes []byte) Proposal {
-	entry, err := ledger.DecodeEntry(bytes, int(bytes[0]))
-	if err != nil {
-		panic(err)
-	}
-	tk := &ticket{format: bytes[0], stamp: entry.Stamp, cmds: make([]ledger.Command, entry.Count), done: make(chan struct{})}
-	for i := range tk.cmds {
-		if _, err := entry.Next(&tk.cmds[i]); err != nil {
-			panic(err)
-		}
-	}
-	if err := entry.Done(); err != nil {
-		panic(err)
-	}
+	tk := &ticket{format: bytes[0], entry: bytes, done: make(chan struct{})}
+	tk.stamp, tk.cmds = decodeEntry(slices.Clone(bytes))
 	l.mu.Lock()
 	l.tickets = append(l.tickets, tk)
 	tk.index = uint64(len(l.tickets))
@@ -55,6 +48,23 @@ func (l *fakeLog) Propose(bytes []byte) Proposal {
 		each(tk)
 	}
 	return tk
+}
+
+func decodeEntry(src []byte) (stamp ledger.Micros, cmds []ledger.Command) {
+	entry, err := ledger.DecodeEntry(src, int(src[0]))
+	if err != nil {
+		panic(err)
+	}
+	cmds = make([]ledger.Command, entry.Count)
+	for i := range cmds {
+		if _, err := entry.Next(&cmds[i]); err != nil {
+			panic(err)
+		}
+	}
+	if err := entry.Done(); err != nil {
+		panic(err)
+	}
+	return entry.Stamp, cmds
 }
 
 func (l *fakeLog) Ready() error {
@@ -98,12 +108,26 @@ func (l *fakeLog) close() {
 }
 
 func (t *ticket) apply() {
-	t.applied = &ledger.Applied{Index: t.index, Results: make([]ledger.Result, len(t.cmds))}
-	for i := range t.cmds {
-		t.applied.Results[i].Record = &ledger.Record{Command: t.cmds[i]}
+	t.applied = &ledger.Applied{Index: t.index, Results: make([]ledger.Result, len(t.cmds)), Release: t.release}
+	_, cmds := decodeEntry(t.entry) // of whose bytes they are made
+	for i := range cmds {
+		t.applied.Results[i].Record = &ledger.Record{Command: cmds[i]}
 	}
 	t.answered.Store(true)
 	close(t.done)
+}
+
+// release spoils everything that was shown.
+func (t *ticket) release() {
+	t.released.Add(1)
+	for i := range t.applied.Results {
+		t.applied.Results[i].Record.Command = ledger.Command{Key: []byte("released"), Reference: []byte("released")}
+		t.applied.Results[i] = ledger.Result{Conflict: "released"}
+	}
+	t.applied.Index = 1 << 63
+	for i := range t.entry {
+		t.entry[i] = 0xdb
+	}
 }
 
 func (t *ticket) fail(err error) {
@@ -133,7 +157,29 @@ type call struct {
 	index   uint64
 	err     error
 	done    chan struct{}
+
+	looking, seen chan struct{} // see take
 }
+
+// take copies what it is shown. A call that wants time looks until it is told that it
+// has seen enough.
+func (c *call) take(results []ledger.Result, index uint64) {
+	if c.looking != nil {
+		c.looking <- struct{}{}
+		<-c.seen
+	}
+	c.index, c.results = index, nil
+	for _, res := range results {
+		if res.Record != nil {
+			rec := *res.Record
+			rec.Command.Key, rec.Command.Reference = slices.Clone(rec.Command.Key), slices.Clone(rec.Command.Reference)
+			res.Record = &rec
+		}
+		c.results = append(c.results, res)
+	}
+}
+
+func (c *call) takeOne(res ledger.Result, index uint64) { c.take([]ledger.Result{res}, index) }
 
 func (c *call) finished() bool {
 	select {
@@ -148,9 +194,7 @@ func execute(e *Engine, key string) *call {
 	c := &call{keys: []string{key}, done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
-		var res ledger.Result
-		res, c.index, c.err = e.Execute(payment(key))
-		c.results = []ledger.Result{res}
+		c.err = e.Execute(payment(key), c.takeOne)
 	}()
 	return c
 }
@@ -163,7 +207,7 @@ func executeAll(e *Engine, keys ...string) *call {
 	}
 	go func() {
 		defer close(c.done)
-		c.results, c.index, c.err = e.ExecuteAll(cmds)
+		c.err = e.ExecuteAll(cmds, c.take)
 	}()
 	return c
 }

@@ -11,7 +11,8 @@ import (
 // Log is the replicated log that the engine proposes to.
 type Log interface {
 	// Propose hands over one entry and returns at once. From then on entry is
-	// read by both and changed by nobody.
+	// read by both and changed by nobody. When what came of it is released it is the
+	// engine's alone again: it must not be called for what the log still reads.
 	Propose(entry []byte) Proposal
 	// Ready returns nil while this node may propose, or the reason why not.
 	Ready() error

@@ -123,7 +123,9 @@ func (e *Engine) complete() {
 		e.landed()
 		e.metrics.observe(f, e.opts.Now())
 		f.batch.deadline.Stop()
-		e.resolve(f.batch, applied, err)
+		if e.resolve(f.batch, applied, err) {
+			e.leave(f.batch)
+		}
 		if f.batch.pulse && err == nil {
 			// One entry lets a bounded number of holds lapse: look again at once.
 			select {
@@ -148,21 +150,23 @@ func (e *Engine) landed() {
 // resolve ends a batch: nothing better will be known of it. It is off the books
 // before anyone hears of it, so that nobody is refused for the sake of work that
 // is done, and Drain returns after everyone has. Whoever took the batch off the
-// queue calls it, once.
-func (e *Engine) resolve(b *batch, applied *ledger.Applied, err error) {
+// queue calls it, once. It reports whether anyone hears of it: they may have been told
+// that the outcome is unknown.
+func (e *Engine) resolve(b *batch, applied *ledger.Applied, err error) (told bool) {
 	e.doubts.resolve(b)
 	e.mu.Lock()
 	e.pending -= b.waiters
 	e.pendingBytes -= len(b.entry) - ledger.EntryHeaderLen
 	e.crowded.Store(false)
 	e.mu.Unlock()
-	b.settle(applied, err)
+	told = b.settle(applied, err)
 	e.mu.Lock()
 	e.batches--
 	if e.draining && e.batches == 0 {
 		close(e.drained)
 	}
 	e.mu.Unlock()
+	return told
 }
 
 // expire answers a batch whose deadline has passed. One that still waits in the

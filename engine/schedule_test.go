@@ -96,6 +96,8 @@ func (s *schedule) run(t *testing.T, steps []step) []string {
 	e.Close()
 	for _, r := range s.calls {
 		<-r.done
+	}
+	for _, r := range s.calls {
 		s.checkAnswer(r)
 	}
 	s.checkLog()
@@ -175,10 +177,9 @@ func (s *schedule) start(n, which int) {
 		case which < 0:
 			r.index, r.err = s.e.Barrier()
 		case n == 1:
-			r.results = make([]ledger.Result, 1)
-			r.results[0], r.index, r.err = s.e.Execute(&cmds[0])
+			r.err = s.e.Execute(&cmds[0], r.takeOne)
 		default:
-			r.results, r.index, r.err = s.e.ExecuteAll(cmds)
+			r.err = s.e.ExecuteAll(cmds, r.take)
 		}
 		r.took = time.Since(began)
 	}()
@@ -246,6 +247,7 @@ func (s *schedule) checkAnswer(r *request) {
 				s.fault("%q got the result of %q", r.refs[i], got)
 			}
 		}
+		s.checkReleased(tk, 1)
 	case ledger.ErrNoLeader, ledger.ErrOverloaded, ledger.ErrDraining, ledger.ErrStorageFull:
 		if tk != nil && tk.err != ledger.ErrNoLeader {
 			s.fault("%q was refused with %v and proposed", r.refs, r.err)
@@ -253,6 +255,9 @@ func (s *schedule) checkAnswer(r *request) {
 	case ledger.ErrOutcomeUnknown:
 		if tk == nil && len(r.refs) > 0 {
 			s.fault("%q is unknown but was never proposed", r.refs)
+		}
+		if tk != nil {
+			s.checkReleased(tk, 0)
 		}
 	case ledger.ErrInProgress:
 		first := slices.ContainsFunc(s.log.tickets, func(other *ticket) bool {
@@ -268,9 +273,20 @@ func (s *schedule) checkAnswer(r *request) {
 	}
 }
 
+// checkReleased: what somebody was answered from is released in the end, what somebody
+// heard nothing of is not.
+func (s *schedule) checkReleased(tk *ticket, want int32) {
+	if n := tk.released.Load(); n != want {
+		s.fault("entry %d was released %d times, want %d", tk.index, n, want)
+	}
+}
+
 func (s *schedule) checkLog() {
 	var last ledger.Micros
 	for _, tk := range s.log.tickets {
+		if n := tk.released.Load(); n > 1 {
+			s.fault("entry %d was released %d times", tk.index, n)
+		}
 		if tk.stamp <= last {
 			s.fault("stamp %d after %d", tk.stamp, last)
 		}

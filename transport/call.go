@@ -58,6 +58,7 @@ type call struct {
 
 	dec decoder
 	cmd ledger.Command
+	use func(res ledger.Result, index uint64) // makes the result of cmd the response
 
 	status  int
 	index   uint64

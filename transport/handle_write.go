@@ -10,13 +10,15 @@ import (
 
 // execute has c's command applied and makes the outcome the response.
 func (s *Server) execute(c *call) {
-	res, index, err := s.opts.Executor.Execute(&c.cmd)
-	if err != nil {
-		s.failWrite(c, err)
-		return
+	if c.use == nil { // made once: for every request it would be garbage
+		c.use = func(res ledger.Result, index uint64) {
+			c.at(index)
+			c.result(res)
+		}
 	}
-	c.at(index)
-	c.result(res)
+	if err := s.opts.Executor.Execute(&c.cmd, c.use); err != nil {
+		s.failWrite(c, err)
+	}
 }
 
 func (s *Server) pay(c *call) {
@@ -98,17 +100,19 @@ func (s *Server) payBatch(c *call) {
 	if !c.decoded() {
 		return
 	}
-	var results []ledger.Result
-	if len(b.commands) > 0 {
-		var index uint64
-		var err error
-		results, index, err = s.opts.Executor.ExecuteAll(b.commands)
-		if err != nil {
-			s.failWrite(c, err)
-			return
-		}
+	use := func(results []ledger.Result, index uint64) {
 		c.at(index)
+		s.batchReply(c, b, results)
 	}
+	if len(b.commands) == 0 {
+		s.batchReply(c, b, nil)
+	} else if err := s.opts.Executor.ExecuteAll(b.commands, use); err != nil {
+		s.failWrite(c, err)
+	}
+}
+
+// batchReply makes the results of the items of b that were executed the response.
+func (s *Server) batchReply(c *call, b *batch, results []ledger.Result) {
 	c.reply = s.replies.Get().(*reply)
 	c.batchResults(b.faults, results)
 }

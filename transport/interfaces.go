@@ -5,14 +5,15 @@ import "purser/internal/ledger"
 // Executor has commands committed and applied. Every method blocks until that is
 // done or until it is known that it will not be; errors are the sentinels of
 // package ledger. Slices of a command alias the request: an Executor copies what
-// it needs before it returns. Records in results have memory of their own.
+// it needs before it returns. Results are shown, not given: nothing that they lead to
+// may be looked at after use has returned. use is called exactly if there is no error.
 type Executor interface {
-	// Execute returns the result and the log index of the entry it came from.
-	Execute(cmd *ledger.Command) (result ledger.Result, index uint64, err error)
+	// Execute calls use with the result and the log index of the entry it came from.
+	Execute(cmd *ledger.Command, use func(result ledger.Result, index uint64)) error
 	// ExecuteAll executes commands in order, each independent of the others, and
-	// returns as many results. An error says nothing about any of them beyond what
-	// the sentinel says.
-	ExecuteAll(cmds []ledger.Command) (results []ledger.Result, index uint64, err error)
+	// calls use with as many results. An error says nothing about any of them beyond
+	// what the sentinel says.
+	ExecuteAll(cmds []ledger.Command, use func(results []ledger.Result, index uint64)) error
 	// Barrier returns once everything acknowledged before the call is applied here.
 	Barrier() (index uint64, err error)
 }

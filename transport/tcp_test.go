@@ -111,10 +111,10 @@ type slow struct {
 	release chan struct{}
 }
 
-func (s *slow) Execute(c *ledger.Command) (ledger.Result, uint64, error) {
+func (s *slow) Execute(c *ledger.Command, use func(ledger.Result, uint64)) error {
 	s.entered <- struct{}{}
 	<-s.release
-	return s.book.Execute(c)
+	return s.book.Execute(c, use)
 }
 
 // TestShutdownAnswersInFlight: a request that is being executed gets its answer,

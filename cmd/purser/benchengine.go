@@ -122,17 +122,16 @@ func (l *engineLoad) client(ctx context.Context) error {
 
 // execute has cmds executed, and fails unless all of them were, for the first time.
 func (l *engineLoad) execute(cmds []ledger.Command) (answered time.Time, err error) {
-	results, _, err := l.engine.ExecuteAll(cmds)
-	if err != nil {
-		return time.Time{}, err
-	}
-	for _, r := range results {
-		switch {
-		case r.Conflict != "" || r.Replayed:
-			return time.Time{}, fmt.Errorf("a key occurred twice: %+v", r)
-		case r.Record.Code != ledger.OK:
-			return time.Time{}, fmt.Errorf("refused: %s", r.Record.Code)
+	var fault error
+	err = l.engine.ExecuteAll(cmds, func(results []ledger.Result, _ uint64) {
+		for _, r := range results {
+			switch {
+			case r.Conflict != "" || r.Replayed:
+				fault = fmt.Errorf("a key occurred twice: %+v", r)
+			case r.Record.Code != ledger.OK:
+				fault = fmt.Errorf("refused: %s", r.Record.Code)
+			}
 		}
-	}
-	return time.Now(), nil
+	})
+	return time.Now(), errors.Join(err, fault)
 }

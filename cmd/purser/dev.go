@@ -58,7 +58,7 @@ func seed(ctx context.Context, s *stack) error {
 	currency, _ := ledger.ParseCurrency([]byte("USD"))
 	for _, a := range devAccounts {
 		id := []byte(a.id)
-		_, _, err := s.engine.Execute(&ledger.Command{Kind: ledger.CreateAccount, Source: id, Currency: currency})
+		err := s.engine.Execute(&ledger.Command{Kind: ledger.CreateAccount, Source: id, Currency: currency}, unseen)
 		if err != nil {
 			return fmt.Errorf("create %s: %w", a.id, err)
 		}
@@ -69,18 +69,21 @@ func seed(ctx context.Context, s *stack) error {
 		if a.funds == 0 || view.Postings > 0 {
 			continue
 		}
-		_, _, err = s.engine.Execute(&ledger.Command{
+		err = s.engine.Execute(&ledger.Command{
 			Kind: ledger.Pay, Key: []byte("dev-opening-balance-" + a.id),
 			Source: ledger.AppendWorldID(nil, currency), Destination: id,
 			Currency: currency, Amount: a.funds, ExpiresIn: ledger.DefaultExpiry,
 			Reference: []byte("opening balance"),
-		})
+		}, unseen)
 		if err != nil {
 			return fmt.Errorf("fund %s: %w", a.id, err)
 		}
 	}
 	return nil
 }
+
+// unseen is the use of a result that nobody looks at.
+func unseen(ledger.Result, uint64) {}
 
 // awaitReady waits until the node leads and has replayed its log.
 func awaitReady(ctx context.Context, s *stack) error {

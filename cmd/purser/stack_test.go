@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,11 +29,11 @@ func openTestStack(tb testing.TB, dir string, shards int) *stack {
 
 func mustExecute(tb testing.TB, s *stack, cmd *ledger.Command) *ledger.Record {
 	tb.Helper()
-	res, _, err := s.engine.Execute(cmd)
-	if err != nil {
+	var rec ledger.Record // but for what it refers to
+	if err := s.engine.Execute(cmd, func(res ledger.Result, _ uint64) { rec = *res.Record }); err != nil {
 		tb.Fatal(err)
 	}
-	return res.Record
+	return &rec
 }
 
 var usd, _ = ledger.ParseCurrency([]byte("USD"))
@@ -45,6 +46,56 @@ func fund(tb testing.TB, s *stack, id string, amount int64) {
 	if rec.Code != ledger.OK {
 		tb.Fatalf("fund: %s", rec.Code)
 	}
+}
+
+// TestResultsAreOnesOwnWhileShown: the memory of results is used again as soon as all
+// have looked. Single commands, batches and retries of both, many at a time: each must
+// find its own keys, and find them again when others have gone on meanwhile.
+func TestResultsAreOnesOwnWhileShown(t *testing.T) {
+	s := openTestStack(t, t.TempDir(), 2)
+	defer func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	fund(t, s, "hot", 1<<60)
+	var wg sync.WaitGroup
+	for client := range 32 {
+		wg.Go(func() {
+			for round := range 40 {
+				n := 1 + (client+round)%4
+				cmds := make([]ledger.Command, n)
+				for i := range cmds {
+					cmds[i] = ledger.Command{Kind: ledger.Pay, Source: []byte("hot"), Destination: []byte("world:USD"),
+						Key: fmt.Appendf(nil, "%d-%d-%d", client, round-round%2, i), Currency: usd,
+						Amount: int64(1 + client), ExpiresIn: ledger.DefaultExpiry, Reference: fmt.Append(nil, client)}
+				}
+				check := func(results []ledger.Result, index uint64) {
+					for range 3 {
+						for i, res := range results {
+							rec := res.Record
+							if rec == nil || rec.Code != ledger.OK || rec.Amount != int64(1+client) ||
+								string(rec.Command.Key) != string(cmds[i].Key) || string(rec.Command.Reference) != fmt.Sprint(client) {
+								t.Errorf("command %q at index %d came to %+v", cmds[i].Key, index, res)
+							}
+						}
+						runtime.Gosched()
+					}
+				}
+				err := error(nil)
+				if n == 1 {
+					err = s.engine.Execute(&cmds[0], func(res ledger.Result, index uint64) { check([]ledger.Result{res}, index) })
+				} else {
+					err = s.engine.ExecuteAll(cmds, check)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func BenchmarkHotAccount(b *testing.B) {
@@ -66,9 +117,10 @@ func BenchmarkHotAccount(b *testing.B) {
 							return
 						}
 						cmd.Key = fmt.Appendf(cmd.Key[:0], "key-%016d", n)
-						res, _, err := s.engine.Execute(&cmd)
-						if err != nil || res.Record.Code != ledger.OK {
-							b.Error(err, res)
+						var code ledger.Code
+						err := s.engine.Execute(&cmd, func(res ledger.Result, _ uint64) { code = res.Record.Code })
+						if err != nil || code != ledger.OK {
+							b.Error(err, code)
 							return
 						}
 					}
@@ -100,7 +152,7 @@ func BenchmarkBatches(b *testing.B) {
 					cmds[i] = ledger.Command{Kind: ledger.Pay, Source: []byte("hot"), Destination: []byte("world:USD"),
 						Key: fmt.Appendf(nil, "key-%016d", n+int64(i)), Currency: usd, Amount: 1, ExpiresIn: ledger.DefaultExpiry}
 				}
-				if _, _, err := s.engine.ExecuteAll(cmds); err != nil {
+				if err := s.engine.ExecuteAll(cmds, func([]ledger.Result, uint64) {}); err != nil {
 					b.Error(err)
 					return
 				}

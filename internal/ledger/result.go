@@ -19,6 +19,11 @@ type Result struct {
 type Applied struct {
 	Index   uint64 // Raft log index
 	Results []Result
+
+	// Release, unless it is nil, takes back the memory of all this, with the records,
+	// for another entry. Whoever got the Applied may call it, once, when nobody
+	// looks at it any more. If it is never called, the memory is garbage as any other.
+	Release func()
 }
 
 // Errors of submitting commands or of reading. They tell what became of the
