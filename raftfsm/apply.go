@@ -44,7 +44,8 @@ func (m *machine) execute(index, term uint64, data []byte) (*ledger.Applied, err
 	}
 
 	clear(m.working)
-	s := sequence{m: m, pos: &next, base: m.pos.Seq + 1}
+	a := m.arenas.take(entry.Count)
+	s := sequence{m: m, pos: &next, base: m.pos.Seq + 1, arena: a, slots: a.slots}
 	if err := s.sweep(); err != nil {
 		return nil, err
 	}
@@ -58,7 +59,9 @@ func (m *machine) execute(index, term uint64, data []byte) (*ledger.Applied, err
 	if err := m.record(&s, &next); err != nil {
 		return nil, err
 	}
-	return &ledger.Applied{Index: index, Results: s.results}, nil
+	a.slots = s.slots
+	a.applied = ledger.Applied{Index: index, Results: s.results, Release: a.release}
+	return &a.applied, nil
 }
 
 // record walks the executed commands in log order: it chains the postings of the

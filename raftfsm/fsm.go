@@ -116,6 +116,7 @@ func (f *FSM) Apply(log *raft.Log) any {
 	}
 	f.count(int64(len(log.Data)))
 	if f.awaited.Load() == 0 {
+		applied.Release()
 		return nil
 	}
 	return applied

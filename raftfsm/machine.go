@@ -46,6 +46,7 @@ type machine struct {
 	seqs    []uint64                   // scratch: candidates of a key lookup
 	hashes  []uint64                   // scratch: of the keys of an entry
 	places  []int                      // scratch: of the commands of an entry that look back
+	arenas  arenas
 
 	retention ledger.Micros
 	newest    int // format that the node reads and writes
@@ -114,6 +115,7 @@ func openMachine(cfg machineConfig) (_ *machine, meta checkpointMeta, err error)
 		working:   make(map[uint64]*ledger.Payment),
 		touched:   make(map[ledger.Currency]*world),
 		recent:    &recentDigests{},
+		arenas:    arenas{spoil: spoilReleased},
 		retention: cfg.retention,
 		newest:    cfg.newest,
 	}

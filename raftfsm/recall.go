@@ -46,7 +46,7 @@ func (s *sequence) recall(slots []shard.Slot, hashes []uint64) error {
 	if len(places) == 0 {
 		return nil
 	}
-	s.recalled = make([]recalled, len(slots))
+	s.recalled = s.arena.recallable()
 	err := sideBySide(len(places), func(k int) (err error) {
 		i := places[k]
 		s.recalled[i], err = s.recallOne(&slots[i].Record.Command, hashes[i])

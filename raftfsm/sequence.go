@@ -16,6 +16,7 @@ type sequence struct {
 	m     *machine
 	pos   *position // as it will be after the entry
 	base  uint64    // seq of the first command executed
+	arena *arena    // the memory of the slots, results and recalled
 	slots []*shard.Slot
 	// recalled is by command; nil when no command of the entry needs it.
 	recalled []recalled
@@ -26,11 +27,8 @@ type sequence struct {
 
 // commands takes in the commands of the entry, in order.
 func (s *sequence) commands(entry *ledger.Entry) (err error) {
-	own := make([]shard.Slot, entry.Count)
-	if room := len(s.slots) + entry.Count; cap(s.slots) < room {
-		s.slots = append(make([]*shard.Slot, 0, room), s.slots...)
-	}
-	s.results = make([]ledger.Result, entry.Count)
+	own := s.arena.own
+	s.results = s.arena.results
 	s.m.keys.Begin()
 	defer func() { err = errors.Join(err, s.m.keys.End()) }()
 	s.m.keys.Drop(s.pos.Stamp)
