@@ -31,6 +31,8 @@ func measureEngine(ctx context.Context, load bench.Config) (rate float64, err er
 	if os.Getenv("GOGC") == "" { // as a server does
 		defer debug.SetGCPercent(debug.SetGCPercent(heapGrowth))
 	}
+	floor := make([]byte, heapFloor)
+	defer runtime.KeepAlive(floor)
 	s, err := openStack(raftfsm.Config{
 		NodeID: "n1", DataDir: dir, RaftListen: "127.0.0.1:0", Shards: runtime.NumCPU(),
 		Fatal: func(err error) { panic(err) },
