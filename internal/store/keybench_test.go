@@ -41,7 +41,7 @@ func sealedKeys(b *testing.B, runs int) (*Keys, uint64) {
 // that of the filters' false positives on its own: rows are not in a real store.
 func BenchmarkKeyFresh(b *testing.B) {
 	const entry = 256
-	for _, runs := range []int{0, 10, 50} {
+	for _, runs := range []int{0, 10, 50, 100} {
 		k, seq := sealedKeys(b, runs)
 		rng := rand.New(rand.NewPCG(3, 4))
 		hashes := make([]uint64, entry)
@@ -84,7 +84,7 @@ func BenchmarkKeyFresh(b *testing.B) {
 		}
 		s := k.Stats()
 		b.Logf("%d runs, %d groups: %d MiB, %.2f bytes per key",
-			s.Runs, len(k.groups), s.Bytes>>20, float64(s.Bytes)/float64(s.Sealed+s.InMemory))
+			s.Runs, len(groupsOf(k)), s.Bytes>>20, float64(s.Bytes)/float64(s.Sealed+s.InMemory))
 	}
 }
 

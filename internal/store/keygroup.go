@@ -12,22 +12,14 @@ import (
 // least.
 const groupRuns = 8
 
-// keyGroup is the filter over several runs. The sealer fills it; Keys guards
+// keyGroup is several runs that share a filter. The sealer fills it; Keys guards
 // runs.
 type keyGroup struct {
-	filter  wordBloom
-	room    int       // for so many more keys; the sealer's
-	members []*keyRun // whose keys are in filter, until it is kept; the sealer's
-	runs    []*keyRun // those of them that are published and not dropped
-}
-
-// newKeyGroup returns a group that begins with a run of keys keys, when there
-// are live keys in all runs. It has room for an eighth as many, so that from 64
-// runs on the number of groups grows with the logarithm of that of the keys, and
-// what a restart has to put into the last group again is little beside the rest.
-func newKeyGroup(keys, live int) *keyGroup {
-	room := max(groupRuns*keys, live/8)
-	return &keyGroup{filter: newWordBloom(room), room: room}
+	stripe  *keyStripe // that has its filter,
+	at      int        // with this number
+	room    int        // for so many more keys; the sealer's
+	members []*keyRun  // whose keys are in the filter, until it is kept; the sealer's
+	runs    []*keyRun  // those of them that are published and not dropped
 }
 
 // A full group is kept in rows under the number of its newest member, so that they
@@ -59,8 +51,9 @@ func appendGroupRow(dst []byte, run, chunk uint32) []byte {
 	return binary.BigEndian.AppendUint32(dst, chunk)
 }
 
-// keep makes g durable: a group that no run is added to any more.
-func (g *keyGroup) keep(rows keyRows) error {
+// keep makes g durable: a group that no run is added to any more. Its filter is one
+// of filters.
+func (g *keyGroup) keep(rows keyRows, filters *wordBlooms) error {
 	if len(g.members) == 0 { // none that was put in was whole
 		return nil
 	}
@@ -70,18 +63,18 @@ func (g *keyGroup) keep(rows keyRows) error {
 	}
 	// Rows of another life. Not by replaceSorted: commits write on both sides of them.
 	earlier := keyRange{appendGroupRow(nil, newest, 0), appendRunPrefix(nil, newest+1)}
-	if err := rows.ingestSorted(g.rows(newest), earlier); err != nil {
+	if err := rows.ingestSorted(g.rows(newest, filters), earlier); err != nil {
 		return fmt.Errorf("write the group of idempotency run %d: %w", newest, err)
 	}
 	g.members = nil
 	return nil
 }
 
-func (g *keyGroup) rows(number uint32) iter.Seq2[[]byte, []byte] {
+func (g *keyGroup) rows(number uint32, filters *wordBlooms) iter.Seq2[[]byte, []byte] {
 	return func(yield func(key, value []byte) bool) {
 		key := appendGroupRow(nil, number, 0)
 		value := []byte{groupVersion, 0, 0, 0, 0, 0, 0, 0}
-		value = binary.LittleEndian.AppendUint64(value, uint64(len(g.filter)))
+		value = binary.LittleEndian.AppendUint64(value, uint64(filters.places))
 		for _, r := range g.members {
 			value = binary.LittleEndian.AppendUint32(value, r.number)
 			value = binary.LittleEndian.AppendUint64(value, r.sum())
@@ -91,7 +84,9 @@ func (g *keyGroup) rows(number uint32) iter.Seq2[[]byte, []byte] {
 			return
 		}
 		chunk := uint32(1)
-		for words := range slices.Chunk(g.filter, filterChunkWords) {
+		var words []uint64
+		for place := 0; place < filters.places; place += filterChunkWords {
+			words = filters.part(words[:0], g.at, place, min(filterChunkWords, filters.places-place))
 			key = appendGroupRow(key[:0], number, chunk)
 			value = appendChunk(value[:0], key, words)
 			if !yield(key, value) {
@@ -103,15 +98,14 @@ func (g *keyGroup) rows(number uint32) iter.Seq2[[]byte, []byte] {
 }
 
 // loadGroup returns the group that is kept under number, with those members of it
-// that known has; nil if there is none: none was kept, or it is of an earlier life
+// that known has, and its filter; nil if there is none: none was kept, or it is of an earlier life
 // of one of the numbers, before a crash. One that is not whole is a CorruptionError:
 // in doubt, keys would be missed.
-func loadGroup(rows keyRows, number uint32, known map[uint32]*keyRun) (*keyGroup, error) {
-	var g *keyGroup
+func loadGroup(rows keyRows, number uint32, known map[uint32]*keyRun) (g *keyGroup, filter []uint64, err error) {
 	var rest uint64                       // words that are to come
 	due := appendGroupRow(nil, number, 0) // key of the next row
 	chunk := uint32(0)
-	err := rows.scanRange(due, appendRunPrefix(nil, number+1), func(key, value []byte) (err error) {
+	err = rows.scanRange(due, appendRunPrefix(nil, number+1), func(key, value []byte) (err error) {
 		if string(key) != string(due) {
 			return corrupt(due, "missing; row %x follows", key)
 		}
@@ -125,9 +119,9 @@ func loadGroup(rows keyRows, number uint32, known map[uint32]*keyRun) (*keyGroup
 			rest = binary.LittleEndian.Uint64(value[8:])
 		} else {
 			n := min(rest, filterChunkWords)
-			at := len(g.filter)
-			g.filter = append(g.filter, make([]uint64, n)...) // as much as there is, whatever the first row says
-			if err := loadChunk(key, value, g.filter[at:]); err != nil {
+			at := len(filter)
+			filter = append(filter, make([]uint64, n)...) // as much as there is, whatever the first row says
+			if err := loadChunk(key, value, filter[at:]); err != nil {
 				return err
 			}
 			rest -= n
@@ -138,14 +132,14 @@ func loadGroup(rows keyRows, number uint32, known map[uint32]*keyRun) (*keyGroup
 	})
 	switch {
 	case errors.Is(err, errScanEnd):
-		return nil, nil
+		return nil, nil, nil
 	case err == nil && rest > 0:
 		err = corrupt(due, "missing, and with it %d words of a filter", rest)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("load the group of idempotency run %d: %w", number, err)
+		return nil, nil, fmt.Errorf("load the group of idempotency run %d: %w", number, err)
 	}
-	return g, nil
+	return g, filter, nil
 }
 
 // decodeGroup returns the group that value describes, without its filter, or nil if

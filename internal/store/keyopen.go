@@ -80,30 +80,31 @@ func (k *Keys) load(listed []runInfo) error {
 	return k.wipe(appendRunPrefix(nil, end), []byte{prefixKeys + 1})
 }
 
-// loadGroups puts the runs into the groups that were kept.
+// loadGroups puts the runs into the groups that were kept, and those of one size into
+// stripes.
 func (k *Keys) loadGroups() error {
 	known := make(map[uint32]*keyRun)
 	for _, r := range k.runs {
 		known[r.number] = r
 	}
+	var groups []*keyGroup // of the next stripe,
+	var filters [][]uint64 // with these
 	for _, r := range k.runs {
-		g, err := loadGroup(k.rows, r.number, known)
+		g, filter, err := loadGroup(k.rows, r.number, known)
 		if err != nil {
 			return err
 		}
-		if g == nil {
+		if g == nil || !g.publish() {
 			continue
 		}
-		for _, member := range g.members {
-			if member.group == nil { // else that of an earlier life has it, too
-				member.group = g
-				g.runs = append(g.runs, member)
-			}
+		if len(groups) == stripeGroups || len(groups) > 0 && len(filters[0]) != len(filter) {
+			k.addStripe(groups, filters)
+			groups, filters = nil, nil
 		}
-		g.members = nil
-		if len(g.runs) > 0 {
-			k.groups = append(k.groups, g)
-		}
+		groups, filters = append(groups, g), append(filters, filter)
+	}
+	if len(groups) > 0 {
+		k.addStripe(groups, filters)
 	}
 	for _, r := range k.runs {
 		if r.group == nil {
@@ -111,6 +112,31 @@ func (k *Keys) loadGroups() error {
 		}
 	}
 	return nil
+}
+
+// publish takes over the members of g, a group that was kept. It reports whether
+// there are any.
+func (g *keyGroup) publish() bool {
+	for _, member := range g.members {
+		if member.group == nil { // else that of an earlier life has it, too
+			member.group = g
+			g.runs = append(g.runs, member)
+		}
+	}
+	g.members = nil
+	return len(g.runs) > 0
+}
+
+// addStripe puts groups into one, which the sealer goes on with.
+func (k *Keys) addStripe(groups []*keyGroup, filters [][]uint64) {
+	none := wordBlooms{places: len(filters[0])}
+	s := &keyStripe{filters: none.beside(filters...)}
+	for i, g := range groups {
+		g.stripe, g.at = s, i
+		s.groups[i] = g
+	}
+	k.stripes = append(k.stripes, s)
+	k.sealer.stripe, k.sealer.filters = s, s.filters
 }
 
 // wipe deletes the rows from start to end, if there are any: a needless

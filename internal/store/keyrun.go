@@ -134,14 +134,14 @@ func appendRunPrefix(dst []byte, run uint32) []byte {
 }
 
 // write makes the keys of t durable as the rows of r, together with the filter,
-// which it fills, and adds them to group.
-func (r *keyRun) write(rows keyRows, t *keyTable, group *keyGroup) error {
+// which it fills, and calls add with the hash of each.
+func (r *keyRun) write(rows keyRows, t *keyTable, add func(hash uint64)) error {
 	r.filter = newBlockBloom(int(r.keys))
 	err := rows.ingestSorted(func(yield func(key, value []byte) bool) {
 		var row [keyRowLen]byte
 		for k := range t.sorted() {
 			r.filter.add(k.hash)
-			group.filter.add(k.hash)
+			add(k.hash)
 			if !yield(appendKeyRow(row[:0], r.number, k.hash, k.seq), nil) {
 				return
 			}
@@ -232,15 +232,15 @@ func filterSum(key, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value[filterHeaderLen:])
 }
 
-// regroup adds the keys of r, read from the store, to group. It reports whether
+// regroup calls add with the hashes of r, read from the store. It reports whether
 // they were all there; they are not when the run is dropped and deleted
 // meanwhile.
-func (r *keyRun) regroup(rows keyRows, group *keyGroup) (whole bool, err error) {
+func (r *keyRun) regroup(rows keyRows, add func(hash uint64)) (whole bool, err error) {
 	n := uint32(0)
 	err = rows.scanRange(appendKeyRow(nil, r.number, 0, 0), appendFilterRow(nil, r.number, 0), func(key, _ []byte) error {
 		hash, seq, err := r.parse(key)
 		if err == nil && r.covers(seq) {
-			group.filter.add(hash)
+			add(hash)
 			n++
 		}
 		return err

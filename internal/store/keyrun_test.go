@@ -31,6 +31,17 @@ func TestKeysIgnoreRowsOfAnEarlierLife(t *testing.T) {
 	}
 }
 
+func groupsOf(k *Keys) (groups []*keyGroup) {
+	for _, s := range k.stripes {
+		for _, g := range s.groups {
+			if g != nil {
+				groups = append(groups, g)
+			}
+		}
+	}
+	return groups
+}
+
 // A group takes runs while it has room, and the number of groups grows with the
 // logarithm of that of the keys.
 func TestKeysGroupRuns(t *testing.T) {
@@ -46,18 +57,20 @@ func TestKeysGroupRuns(t *testing.T) {
 	check := func(k *Keys) {
 		t.Helper()
 		runs := 0
-		for _, g := range k.groups {
+		groups := groupsOf(k)
+		for _, g := range groups {
 			keys := 0
 			for _, r := range g.runs {
 				keys += int(r.keys)
 				runs++
 			}
-			if keys > len(g.filter)*keysPerWord {
-				t.Errorf("%d keys in a filter for %d", keys, len(g.filter)*keysPerWord)
+			if room := g.stripe.filters.places * keysPerWord; keys > room {
+				t.Errorf("%d keys in a filter for %d", keys, room)
 			}
 		}
-		if runs != 50 || len(k.groups) != 7 || len(k.loose) != 0 {
-			t.Errorf("%d runs in %d groups, %d in none; want 50, 7, 0", runs, len(k.groups), len(k.loose))
+		if runs != 50 || len(groups) != 7 || len(k.stripes) != 2 || len(k.loose) != 0 {
+			t.Errorf("%d runs in %d groups in %d stripes, %d in none; want 50, 7, 2, 0",
+				runs, len(groups), len(k.stripes), len(k.loose))
 		}
 	}
 	check(k)
@@ -112,8 +125,8 @@ func TestKeysIgnoreTheGroupOfAnEarlierLife(t *testing.T) {
 		}
 	}
 	again := openTestKeys(t, rows, KeyOptions{RunKeys: 64}, meta)
-	if len(again.loose) != groupRuns || len(again.groups) != 0 {
-		t.Errorf("%d runs in no group and %d groups, want %d, 0", len(again.loose), len(again.groups), groupRuns)
+	if len(again.loose) != groupRuns || len(again.stripes) != 0 {
+		t.Errorf("%d runs in no group and %d stripes, want %d, 0", len(again.loose), len(again.stripes), groupRuns)
 	}
 	if got := candidatesOf(t, again, spread(3)); !slices.Contains(got, 4) {
 		t.Errorf("candidates %v, want 4", got)
@@ -125,8 +138,8 @@ func TestKeysIgnoreTheGroupOfAnEarlierLife(t *testing.T) {
 	rows.mu.Unlock()
 	await(t, again)
 	third := openTestKeys(t, rows, KeyOptions{RunKeys: 64}, again.Meta())
-	if len(third.loose) != 0 || len(third.groups) != 1 {
-		t.Errorf("%d runs in no group and %d groups, want 0, 1", len(third.loose), len(third.groups))
+	if len(third.loose) != 0 || len(groupsOf(third)) != 1 {
+		t.Errorf("%d runs in no group and %d groups, want 0, 1", len(third.loose), len(groupsOf(third)))
 	}
 }
 
@@ -143,8 +156,8 @@ func TestKeysKeepGroupsOfGrowingRuns(t *testing.T) {
 		settle(t, k)
 	}
 	again := openTestKeys(t, rows, KeyOptions{}, k.Meta())
-	if len(again.groups) != 1 || len(again.groups[0].runs) != 2 || len(again.loose) != 2 {
-		t.Errorf("%d groups, %d runs in none; want the first two runs in one", len(again.groups), len(again.loose))
+	if groups := groupsOf(again); len(groups) != 1 || len(groups[0].runs) != 2 || len(again.loose) != 2 {
+		t.Errorf("%d groups, %d runs in none; want the first two runs in one", len(groups), len(again.loose))
 	}
 	for seq := range seq {
 		if got := candidatesOf(t, again, spread(seq+1)); !slices.Contains(got, seq+1) {
@@ -172,8 +185,8 @@ func TestKeysKeepAGroupOfWhichRunsWereDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := openTestKeys(t, rows, o, meta)
-	if len(again.groups) != 1 || len(again.groups[0].runs) != groupRuns-3 || len(again.loose) != 0 {
-		t.Fatalf("%d groups, %d runs in none", len(again.groups), len(again.loose))
+	if groups := groupsOf(again); len(groups) != 1 || len(groups[0].runs) != groupRuns-3 || len(again.loose) != 0 {
+		t.Fatalf("%d groups, %d runs in none", len(groups), len(again.loose))
 	}
 	for seq := uint64(3 * 64); seq < groupRuns*64; seq++ {
 		if got := candidatesOf(t, again, spread(seq)); !slices.Contains(got, seq+1) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"purser/internal/ledger"
 )
@@ -34,7 +33,7 @@ type Keys struct {
 	frozen   *keyTable // being sealed; nil if none is
 	spare    *keyTable // to be the next active; nil if none was made
 	runs     []*keyRun // oldest first
-	groups   []*keyGroup
+	stripes  []*keyStripe
 	loose    []*keyRun // runs that are in no group
 	grouping bool      // the sealer is at one of these
 	live     int       // keys in runs
@@ -113,9 +112,9 @@ func (k *Keys) End() error {
 // one hardly do. It changes no result. Call it between Begin and End.
 func (k *Keys) Prefetch(hashes []uint64) {
 	sum := uint64(0)
-	for _, g := range k.groups {
+	for _, s := range k.stripes {
 		for _, hash := range hashes {
-			sum += atomic.LoadUint64(g.filter.word(hash))
+			sum += s.filters.touch(hash)
 		}
 	}
 	for _, hash := range hashes {
@@ -146,10 +145,9 @@ func (k *Keys) Find(hash uint64, dst []uint64) ([]uint64, error) {
 // collect appends to dst the seqs of the tables, and to runs the runs that
 // probably have more, in any order.
 func (k *Keys) collect(hash uint64, dst []uint64, runs []*keyRun) ([]uint64, []*keyRun) {
-	for _, g := range k.groups {
-		if g.filter.has(hash) {
-			runs = appendLikely(runs, g.runs, hash)
-		}
+	set := wordBits(hash)
+	for _, s := range k.stripes {
+		runs = s.likely(runs, hash, set)
 	}
 	if len(k.loose) > 0 {
 		runs = appendLikely(runs, k.loose, hash)
@@ -260,9 +258,12 @@ func (k *Keys) take(result sealResult) {
 			return
 		}
 	}
-	if len(group.runs) == 0 {
-		k.groups = append(k.groups, group)
+	s := group.stripe
+	if !slices.Contains(k.stripes, s) {
+		k.stripes = append(k.stripes, s)
 	}
+	s.filters = result.filters
+	s.groups[group.at] = group
 	run.group = group
 	group.runs = append(group.runs, run)
 }
@@ -286,8 +287,8 @@ func (k *Keys) Drop(now ledger.Micros) {
 			continue
 		}
 		g.runs = slices.DeleteFunc(g.runs, func(other *keyRun) bool { return other == r })
-		if len(g.runs) == 0 {
-			k.groups = slices.DeleteFunc(k.groups, func(other *keyGroup) bool { return other == g })
+		if g.stripe.empty() {
+			k.stripes = slices.DeleteFunc(k.stripes, func(other *keyStripe) bool { return other == g.stripe })
 		}
 	}
 	k.runs = slices.Delete(k.runs, 0, n)
@@ -344,8 +345,8 @@ func (k *Keys) Stats() KeyStats {
 		s.Sealed += int(r.keys)
 		s.Bytes += r.filter.bytes()
 	}
-	for _, g := range k.groups {
-		s.Bytes += g.filter.bytes()
+	for _, stripe := range k.stripes {
+		s.Bytes += stripe.filters.bytes()
 	}
 	return s
 }

@@ -51,8 +51,8 @@ func TestKeysDropInTwoSteps(t *testing.T) {
 		t.Errorf("%d rows, want those of two runs, %d", len(rows.rows), 2*perRun)
 	}
 	drop(150, 0)
-	if len(k.groups) != 0 {
-		t.Errorf("%d groups of no run", len(k.groups))
+	if len(k.stripes) != 0 {
+		t.Errorf("%d stripes of no run", len(k.stripes))
 	}
 }
 
