@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -128,6 +129,56 @@ func BenchmarkRead(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/row")
 	})
+}
+
+// Pages of the entries of quiet accounts, whose postings are in a block each that is
+// not in memory. Some have a row of the sparse index, some none yet.
+func BenchmarkEntriesOfQuietAccounts(b *testing.B) {
+	const entry, accounts = 1000, 1000
+	for _, postings := range []int{200, 600} {
+		s, err := Open(Options{Dir: b.TempDir(), CacheBytes: 1 << 20})
+		if err != nil {
+			b.Fatal(err)
+		}
+		records := payments(entry)
+		for i := range postings {
+			renumber(records, uint64(i*entry)+1)
+			batch := s.Begin(uint64(i)+1, ledger.Micros(i)+1)
+			for _, rec := range records {
+				rec.Destination.Ordinal = uint64(i) + 1
+				rec.Destination.Prev = max(rec.Seq, accounts) - accounts
+				batch.Add(rec)
+			}
+			batch.Digest(0)
+			if err := batch.Commit(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := errors.Join(s.db.Flush(), s.db.Compact(b.Context(), []byte{0}, []byte{0xff}, false)); err != nil {
+			b.Fatal(err)
+		}
+		for _, c := range []struct {
+			name      string
+			ascending bool
+			cursor    bool
+		}{{"oldest", true, false}, {"ascending", true, true}, {"newest", false, false}, {"descending", false, true}} {
+			b.Run(fmt.Sprintf("postings=%d/%s", postings, c.name), func(b *testing.B) {
+				for i := 0; b.Loop(); i++ {
+					account := uint64(i * 7919 % accounts)
+					head := uint64(postings-1)*entry + account + 1
+					from := uint64(0)
+					if c.cursor {
+						from = uint64(i*31%(postings-100)+50)*entry + account + 1
+					}
+					page, err := s.Entries(History{Account: 2 + account}, head, uint64(postings), c.ascending, from, 100)
+					if err != nil || len(page.Entries) < 50 {
+						b.Fatal(len(page.Entries), err)
+					}
+				}
+			})
+		}
+		closeStore(b, s)
+	}
 }
 
 func closeStore(t testing.TB, s *Store) {

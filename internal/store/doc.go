@@ -41,7 +41,7 @@
 //	c                          checkpoint: meta
 //	c shard(4) page(4)         checkpoint: one page of accounts
 //	e payment(8) seq(8)        the accepted event seq of a payment; no value
-//	h history(8|13) ordinal(8) seq of the posting with that ordinal, every 64th
+//	h history(8|13) ordinal(8) seq of the posting with that ordinal, every 256th
 //	i id                       number of the account
 //	j first(8)                 journal block: the rows first, first+1, ...
 //	k ...                      idempotency runs

@@ -57,7 +57,11 @@ type walk struct {
 	head     uint64
 	postings uint64
 	payments *journal // for the payments of events, so that j keeps its block; nil until needed
+	found    place    // where the last search ended
 }
+
+// place is a posting: its ordinal, 0 for none, and its seq.
+type place struct{ ordinal, seq uint64 }
 
 func (w *walk) close(err *error) {
 	if w.payments != nil {
@@ -114,6 +118,7 @@ func (w *walk) countUpTo(seq uint64) (uint64, error) {
 			return 0, err
 		}
 		if at <= seq {
+			w.found = place{ordinal, at}
 			return ordinal, nil
 		}
 		if ordinal--; ordinal == 0 {
@@ -153,10 +158,13 @@ func (w *walk) anchor(ordinal uint64) (uint64, error) {
 
 // collect returns the postings first to last, in ascending order.
 func (w *walk) collect(first, last uint64) ([]ledger.EntryView, error) {
-	start := min((last+historyStride-1)/historyStride*historyStride, w.postings)
-	at, err := w.seqAt(start)
-	if err != nil {
-		return nil, err
+	start, at := w.found.ordinal, w.found.seq
+	if start != last { // not the place that the search for a cursor led to
+		start = min((last+historyStride-1)/historyStride*historyStride, w.postings)
+		var err error
+		if at, err = w.seqAt(start); err != nil {
+			return nil, err
+		}
 	}
 	entries := make([]ledger.EntryView, last-first+1)
 	for ordinal := start; ordinal >= first; ordinal-- {

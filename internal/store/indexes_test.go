@@ -26,7 +26,7 @@ func (m *model) everyIndex() (keys []string, of []*ledger.Record) {
 func never() ExpiryCursor { return ExpiryCursor{} }
 
 func TestCheckIndexes(t *testing.T) {
-	s, m := filled(t, 4, 40, 30)
+	s, m := filled(t, 4, 40, 150)
 	for _, rec := range m.records {
 		if err := s.CheckIndexes(rec, never); err != nil {
 			t.Fatal(err)

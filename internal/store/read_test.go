@@ -154,7 +154,7 @@ func pageOf(list []ledger.EntryView, ascending bool, from uint64, limit int) (pa
 // Following the cursors visits every posting once, in both orders, over several
 // rows of the sparse index.
 func TestEntriesPageThroughAWholeHistory(t *testing.T) {
-	s, m := filled(t, 5, 60, 60)
+	s, m := filled(t, 5, 60, 240)
 	h := History{World: usd}
 	list := m.history(h, len(m.records))
 	if len(list) < 3*historyStride {
