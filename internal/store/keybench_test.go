@@ -172,6 +172,19 @@ func openDisk(b *testing.B) *Store {
 	return s
 }
 
+// BenchmarkKeySorted is what a full table takes to be put in order.
+func BenchmarkKeySorted(b *testing.B) {
+	t := newKeyTable(defaultRunKeys)
+	for seq := range uint64(defaultRunKeys) {
+		t.insert(spread(seq), seq+1, 1)
+	}
+	for b.Loop() {
+		for range t.sorted() {
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/defaultRunKeys, "ns/key")
+}
+
 // BenchmarkKeyHash is the hash of a key as long as a UUID.
 func BenchmarkKeyHash(b *testing.B) {
 	seed, key, sum := keySeed{1, 2}, []byte("5f8e2c1a-9a1b-4c3d-8e7f-444455556666"), uint64(0)

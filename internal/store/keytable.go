@@ -1,10 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"iter"
 	"math/bits"
-	"slices"
 
 	"purser/internal/ledger"
 )
@@ -126,18 +124,7 @@ func (t *keyTable) sorted() iter.Seq[keySlot] {
 			if s.round != t.round {
 				continue
 			}
-			keys = keys[:0]
-			for _, slot := range s.slots {
-				if slot.seq != 0 {
-					keys = append(keys, slot)
-				}
-			}
-			slices.SortFunc(keys, func(a, b keySlot) int {
-				if a.hash != b.hash {
-					return cmp.Compare(a.hash, b.hash)
-				}
-				return cmp.Compare(a.seq, b.seq)
-			})
+			keys = s.sorted(keys[:0])
 			for _, slot := range keys {
 				if !yield(slot) {
 					return
@@ -173,6 +160,42 @@ func (s *keySegment) insert(slot keySlot) {
 	}
 	s.slots[i] = slot
 	s.used++
+}
+
+// sorted appends the keys to dst, which is empty. They are in order already, but for
+// neighbours that collided and for those that met the end and went on at the start:
+// inserting each takes a few moves, a quarter of the time of a general sort
+// (BenchmarkKeySorted).
+func (s *keySegment) sorted(dst []keySlot) []keySlot {
+	edge := 0 // up to here there may be some from the end
+	for edge < len(s.slots) && s.slots[edge].seq != 0 {
+		edge++
+	}
+	for i, slot := range s.slots {
+		if slot.seq != 0 && (i >= edge || s.home(slot.hash) <= i) {
+			dst = insertSorted(dst, slot)
+		}
+	}
+	for i, slot := range s.slots[:edge] {
+		if s.home(slot.hash) > i {
+			dst = insertSorted(dst, slot)
+		}
+	}
+	return dst
+}
+
+func insertSorted(dst []keySlot, slot keySlot) []keySlot {
+	at := len(dst)
+	dst = append(dst, slot)
+	for ; at > 0 && slot.before(&dst[at-1]); at-- {
+		dst[at] = dst[at-1]
+	}
+	dst[at] = slot
+	return dst
+}
+
+func (k *keySlot) before(other *keySlot) bool {
+	return k.hash < other.hash || k.hash == other.hash && k.seq < other.seq
 }
 
 func (s *keySegment) clear(least int) {
