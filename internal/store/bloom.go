@@ -7,11 +7,11 @@ import (
 
 // Every sealed run of keys has a filter of its own, of blocks. But fifty of them
 // are fifty cache misses for a key that is in none, so there is a second filter,
-// of words, over the keys of all the runs of a keyGroup; and the words of several
-// groups lie side by side, see keyStripe: three or four misses for a hundred million keys,
-// which Keys.Prefetch takes together. Only what passes that is asked of the group's
-// runs, by other bits of the hash, so that the rates of false positives multiply:
-// 0.5% by 0.5%, see TestBloomFalsePositives.
+// of words, over the keys of all the runs of a keyGroup, and the words of several
+// groups lie side by side, see keyStripe: three or four misses for a hundred million
+// keys, which Keys.Prefetch takes together. Only what passes that is asked of the
+// group's runs, by other bits of the hash, so that the rates of false positives
+// multiply: 0.5% by 0.5%, see TestBloomFalsePositives.
 //
 // Both are blocked Bloom filters (Putze, Sanders, Singler: "Cache-, Hash- and
 // Space-Efficient Bloom Filters", 2007), which find all bits of a key with one

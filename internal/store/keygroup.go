@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// groupRuns is how many runs of the size of its first a group has room for, at
-// least.
+// groupRuns is how many runs of the size of its first a group should have room for,
+// at least, see addGroup.
 const groupRuns = 8
 
 // keyGroup is several runs that share a filter. The sealer fills it; Keys guards
@@ -35,10 +35,9 @@ type keyGroup struct {
 //	k run(4) 2 chunk(4)        chunks 1, 2, ...: the words, as in the filter of a run
 //
 // A member is known by the sum of its own filter, which its keys make, and of their
-// number and seqs. Without
-// these rows a start reads the keys of all members again, which costs 50 times as
-// much; until then every key is looked for by the filters of many runs, of which
-// each is wrong once in 200 times.
+// number and seqs. Without these rows a start reads the keys of all members again,
+// which costs 50 times as much; until then every key is looked for by the filters of
+// many runs, of which each is wrong once in 200 times.
 const (
 	keyGroupTag    = 2
 	groupVersion   = 1

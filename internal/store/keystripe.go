@@ -1,8 +1,8 @@
 package store
 
-// stripeGroups is how many groups have their filters side by side, half a cache line.
-// More would save misses, but what expires of a stripe takes memory until all of it has,
-// and so does a copy of a stripe when a group is added.
+// stripeGroups is how many groups have their filters side by side, in half a cache line.
+// More of them would save misses, but what has expired of a stripe takes memory until
+// all of it has, and so does the copy that is made of a stripe to add a group.
 const stripeGroups = 4
 
 // keyStripe is the filters of a few groups that are of one size. The sealer adds

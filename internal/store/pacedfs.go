@@ -17,8 +17,8 @@ const (
 // lead is how many bytes of tables are written, at least, for each byte that is
 // committed meanwhile. A flush writes once what was committed. A compaction of index
 // rows writes all history rows: the more there are, the longer it takes, and the more
-// flushes it finds to merge with them. At some three billion payments that would be
-// as many as stop commits, and stalls would hurry it.
+// flushes it finds to merge with them. At some twelve billion payments that would
+// be as many as stop commits, and stalls would hurry it.
 const lead = 4
 
 // pacer lets flushes and compactions rest while payments are committed, as long as
