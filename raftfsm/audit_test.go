@@ -20,8 +20,8 @@ import (
 
 var usd = ledgertest.Currency("USD")
 
-// auditLog is a log with every kind of command, 400 postings of account a, open
-// and closed holds, and keys that live on.
+// auditLog is a log with every kind of command, 400 postings of account a and more than
+// 256 of the world, open and closed holds, and keys that live on.
 func auditLog() (log []logEntry) {
 	stamp, index, seq := ledger.Micros(1_000_000), uint64(0), uint64(0)
 	entry := func(cmds ...ledger.Command) {
@@ -56,6 +56,9 @@ func auditLog() (log []logEntry) {
 		)
 	}
 	entry(ledger.Command{Kind: ledger.Void, Payment: seq - 8})
+	for range 50 {
+		entry(pay(world, b, 1), pay(world, b, 1), pay(world, b, 1), pay(world, b, 1))
+	}
 	return log
 }
 
@@ -179,8 +182,8 @@ func TestAuditNamesWhatIsWrong(t *testing.T) {
 		"account of no row": {executes(5000, ledger.Command{Kind: ledger.CreateAccount, Source: []byte("c"), Currency: usd}), []string{"account 5000 was created by no row"}},
 		"page":              {deletes("c\x00"), []string{`account "a" of row 632 is on no shard`}},
 		"journal rows":      {deletes("j"), []string{"row 4 is missing"}},
-		"history row":       {deletes("h\x00"), []string{"journal row 97 is not in the history of its account"}},
-		"world history row": {deletes("h\xff"), []string{"journal row 566 is not in the history of its account"}},
+		"history row":       {deletes("h\x00"), []string{"journal row 385 is not in the history of its account"}},
+		"world history row": {deletes("h\xff"), []string{"journal row 820 is not in the history of its account"}},
 		"event":             {deletes("e"), []string{"journal row 9 is not in the events of its payment"}},
 		"hold":              {deletes("x"), []string{"journal row 5 is not in the holds that lapse"}},
 		"id":                {deletes("i"), []string{"journal row 1 is not in the list of accounts"}},
