@@ -40,6 +40,9 @@ func (s *sequence) commands(entry *ledger.Entry) (err error) {
 		return err
 	}
 	for i := range own {
+		if i%lookahead == 0 { // again: the others of the entry have taken their place
+			s.m.keys.PrefetchNewest(hashes[i:min(i+lookahead, len(own))])
+		}
 		if s.results[i], err = s.command(i, &own[i], hashes[i]); err != nil {
 			return err
 		}

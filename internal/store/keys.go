@@ -107,7 +107,7 @@ func (k *Keys) End() error {
 	return err
 }
 
-// Prefetch brings into the processor's cache what Candidates and Insert will read
+// Prefetch brings into the processor's cache what Likely and Candidates will read
 // for hashes, some of one log entry's: the misses of many keys overlap, those of
 // one hardly do. It changes no result. Call it between Begin and End.
 func (k *Keys) Prefetch(hashes []uint64) {
@@ -117,10 +117,22 @@ func (k *Keys) Prefetch(hashes []uint64) {
 			sum += s.filters.touch(hash)
 		}
 	}
+	k.prefetched = sum
+	k.PrefetchNewest(hashes)
+}
+
+// PrefetchNewest is Prefetch for Since and Insert.
+func (k *Keys) PrefetchNewest(hashes []uint64) {
+	sum := uint64(0)
 	for _, hash := range hashes {
 		sum += k.active.touch(hash)
 	}
-	k.prefetched = sum
+	if k.frozen != nil {
+		for _, hash := range hashes {
+			sum += k.frozen.touch(hash)
+		}
+	}
+	k.prefetched += sum
 }
 
 // Candidates appends to dst the seqs, newest first, of all rows whose key may
