@@ -31,6 +31,7 @@ type batch struct {
 	stamp    ledger.Micros // 0 until proposed, guarded by Engine.mu: from then on the fate is the log's
 	resolved chan struct{} // closed when the log has answered, timed out or not
 	doubted  bool          // guarded by doubts.mu: its keys are in the set
+	engine   *Engine
 }
 
 // Bounds of the capacity that a batch's buffer starts with, in bytes. Within
@@ -55,14 +56,53 @@ func nextRoom(room, size int) int {
 
 // newBatch makes a batch that has one user, in buffer, which has room for a header.
 func newBatch(now time.Time, buffer []byte) *batch {
+	entry := buffer[:ledger.EntryHeaderLen]
+	ledger.PutEntryHeader(entry, ledger.OldestFormat, 0, 0) // until it is sealed
 	b := &batch{
-		entry:    buffer[:ledger.EntryHeaderLen],
+		entry:    entry,
 		opened:   now,
 		done:     make(chan struct{}),
 		resolved: make(chan struct{}),
 	}
 	b.users.Store(1)
 	return b
+}
+
+var _ ledger.Work = (*batch)(nil)
+
+// Done implements ledger.Work.
+func (b *batch) Done() <-chan struct{} { return b.done }
+
+// Show implements ledger.Work.
+func (b *batch) Show(at int, use func(result ledger.Result, index uint64)) error {
+	switch {
+	case b.err != nil:
+		return b.explain(at)
+	case at < 0:
+		use(ledger.Result{}, b.applied.Index)
+	default:
+		use(b.applied.Results[at], b.applied.Index)
+	}
+	b.engine.leave(b)
+	return nil
+}
+
+// explain tells why the batch failed for the command at a position. What repeats a
+// request in doubt is in progress: a refusal could be taken for the answer to both.
+func (b *batch) explain(at int) error {
+	if at < 0 || !b.engine.doubts.any() {
+		return b.err
+	}
+	i := 0
+	inProgress := false
+	b.commands(func(c *ledger.Command) {
+		inProgress = inProgress || i == at && b.engine.doubts.earlier(c.Key, b)
+		i++
+	})
+	if inProgress {
+		return ledger.ErrInProgress
+	}
+	return b.err
 }
 
 // settle publishes the outcome unless another one was there first.
@@ -75,20 +115,27 @@ func (b *batch) settle(applied *ledger.Applied, err error) bool {
 	return true
 }
 
-// keys calls fn with every idempotency key of the batch. It decodes the entry,
-// so it is for the rare path of a missed deadline.
+// keys calls fn with every idempotency key of the batch.
 func (b *batch) keys(fn func(key []byte)) {
+	b.commands(func(c *ledger.Command) {
+		if len(c.Key) > 0 {
+			fn(c.Key)
+		}
+	})
+}
+
+// commands calls fn with every command of the batch. It decodes the entry, so it is
+// for the rare path of a missed deadline.
+func (b *batch) commands(fn func(c *ledger.Command)) {
 	entry, err := ledger.DecodeEntry(b.entry, int(b.entry[0]))
 	if err != nil {
 		panic("engine: cannot read the entry it wrote: " + err.Error())
 	}
 	var c ledger.Command
-	for range entry.Count {
+	for range b.count {
 		if _, err := entry.Next(&c); err != nil {
 			panic("engine: cannot read the entry it wrote: " + err.Error())
 		}
-		if len(c.Key) > 0 {
-			fn(c.Key)
-		}
+		fn(&c)
 	}
 }

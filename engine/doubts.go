@@ -67,6 +67,9 @@ func (d *doubts) resolve(b *batch) {
 	d.batches.Add(-1)
 }
 
+// any reports whether a batch is in doubt.
+func (d *doubts) any() bool { return d.batches.Load() > 0 }
+
 // await returns once no earlier request with key is unresolved,
 // ledger.ErrInProgress when patience runs out first, or ledger.ErrOverloaded at
 // once when too many retries wait already.

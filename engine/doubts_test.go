@@ -113,7 +113,7 @@ func TestRetryQueuedBehindItsFirst(t *testing.T) {
 func stamped(stamp ledger.Micros) *batch {
 	b := newBatch(time.Time{}, make([]byte, minRoom))
 	b.entry = ledger.AppendEntryCommand(b.entry, payment("a"))
-	b.stamp = stamp
+	b.count, b.stamp = 1, stamp
 	ledger.PutEntryHeader(b.entry, ledger.NewestFormat, 1, stamp)
 	return b
 }

@@ -24,6 +24,7 @@ type Engine struct {
 	draining     bool // new work is refused for good
 	batches      int  // not answered by the log; none are added when draining
 	flying       int  // entries proposed and not answered
+	held         int  // Holds without their Release
 	lastStamp    ledger.Micros
 	room         int      // bytes that recent entries came to, for the next buffer
 	buffers      [][]byte // of entries, to be used again; the longest idle first
@@ -80,20 +81,25 @@ func New(opts Options) (*Engine, error) {
 // ErrOutcomeUnknown when there is none of its own: a retry with the same key resolves
 // both.
 func (e *Engine) Execute(cmd *ledger.Command, use func(result ledger.Result, index uint64)) error {
-	if err := e.admit(cmd); err != nil {
-		return err
-	}
-	b, at, err := e.join(1, func(entry []byte) []byte { return ledger.AppendEntryCommand(entry, cmd) })
+	p, err := e.Submit(cmd, true)
 	if err != nil {
 		return err
 	}
-	<-b.done
-	if b.err != nil {
-		return e.explain(b, cmd)
+	return p.Wait(use)
+}
+
+// Submit is Execute without the wait for the outcome. It blocks only if it is patient
+// and an earlier request with the key of cmd has no outcome yet; one that is not
+// patient gets ledger.ErrWouldWait where it might have to.
+func (e *Engine) Submit(cmd *ledger.Command, patient bool) (ledger.Pending, error) {
+	if !patient && e.doubts.any() {
+		return ledger.Pending{}, ledger.ErrWouldWait
 	}
-	use(b.applied.Results[at], b.applied.Index)
-	e.leave(b)
-	return nil
+	if err := e.admit(cmd); err != nil {
+		return ledger.Pending{}, err
+	}
+	b, at, err := e.join(1, func(entry []byte) []byte { return ledger.AppendEntryCommand(entry, cmd) })
+	return ledger.Pending{Work: b, At: at}, err
 }
 
 // ExecuteAll commits the commands together, in order, in one entry; each is
@@ -125,24 +131,16 @@ func (e *Engine) ExecuteAll(cmds []ledger.Command, use func(results []ledger.Res
 	return nil
 }
 
-// Barrier returns the index of a log entry that was committed and applied after
-// the call began: what is read afterwards is linearizable. Errors are those of
-// Execute; a read changes nothing, so a failed one can be repeated.
-func (e *Engine) Barrier() (uint64, error) {
+// Barrier returns a wait for a log entry that is committed and applied after the call
+// began: what is read afterwards is linearizable. The outcome is the entry's index.
+// Errors are those of Execute; a read changes nothing, so a failed one can be
+// repeated. Barrier never blocks.
+func (e *Engine) Barrier() (ledger.Pending, error) {
 	if err := e.ready(); err != nil {
-		return 0, err
+		return ledger.Pending{}, err
 	}
 	b, _, err := e.join(0, nil)
-	if err != nil {
-		return 0, err
-	}
-	<-b.done
-	if b.err != nil {
-		return 0, b.err
-	}
-	index := b.applied.Index
-	e.leave(b)
-	return index, nil
+	return ledger.Pending{Work: b, At: -1}, err
 }
 
 // leave notes that a user of b, which was applied, looks at it no more. The last one
@@ -185,16 +183,6 @@ func (e *Engine) admit(cmd *ledger.Command) error {
 		e.metrics.overloaded.Inc()
 	}
 	return err
-}
-
-// explain tells why a batch failed for one of its commands. What repeats a
-// request in doubt is in progress: a refusal could be taken for the answer to
-// both.
-func (e *Engine) explain(b *batch, cmd *ledger.Command) error {
-	if e.doubts.earlier(cmd.Key, b) {
-		return ledger.ErrInProgress
-	}
-	return b.err
 }
 
 // explainAll tells why a batch failed for all of cmds.
@@ -263,6 +251,26 @@ func (e *Engine) refuse(weight int) error {
 // it certainly was not applied.
 func (e *Engine) Crowded() bool { return e.crowded.Load() && e.doubts.batches.Load() == 0 }
 
+// Hold has the open batch wait for the Release that must follow, unless it is worth an
+// entry by itself: requests that come one right after another get into one entry, each
+// of which costs as much as several of them.
+func (e *Engine) Hold() {
+	e.mu.Lock()
+	e.held++
+	e.mu.Unlock()
+}
+
+// Release ends a Hold.
+func (e *Engine) Release() {
+	e.mu.Lock()
+	e.held--
+	due := e.due()
+	e.mu.Unlock()
+	if due {
+		e.signal()
+	}
+}
+
 // openBatch returns the batch that takes n more commands. The caller holds mu.
 func (e *Engine) openBatch(n int) *batch {
 	if last := len(e.queue) - 1; last >= 0 {
@@ -272,6 +280,7 @@ func (e *Engine) openBatch(n int) *batch {
 		}
 	}
 	b := newBatch(e.opts.Now(), e.buffer())
+	b.engine = e
 	b.deadline = time.AfterFunc(e.opts.Deadline, func() { e.expire(b) })
 	e.queue = append(e.queue, b)
 	e.batches++

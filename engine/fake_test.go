@@ -216,7 +216,7 @@ func barrier(e *Engine) *call {
 	c := &call{done: make(chan struct{})}
 	go func() {
 		defer close(c.done)
-		c.index, c.err = e.Barrier()
+		c.index, c.err = awaitBarrier(e)
 	}()
 	return c
 }
@@ -330,4 +330,14 @@ func commandBytes(key string) int { return len(ledger.AppendEntryCommand(nil, pa
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
+}
+
+// awaitBarrier returns the index of a barrier.
+func awaitBarrier(e *Engine) (index uint64, err error) {
+	p, err := e.Barrier()
+	if err != nil {
+		return 0, err
+	}
+	err = p.Wait(func(_ ledger.Result, at uint64) { index = at })
+	return index, err
 }

@@ -68,7 +68,7 @@ func (e *Engine) due() bool {
 	switch {
 	case len(e.queue) == 0 || e.flying >= e.opts.MaxInFlight:
 		return false
-	case e.flying == 0 || len(e.queue) > 1: // there is nothing to wait for, or it is full
+	case len(e.queue) > 1, e.flying == 0 && e.held == 0: // it is full, or there is nothing to wait for
 		return true
 	}
 	return e.queue[0].waiters >= e.opts.MinPipelined

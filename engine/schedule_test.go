@@ -175,7 +175,7 @@ func (s *schedule) start(n, which int) {
 		defer close(r.done)
 		switch {
 		case which < 0:
-			r.index, r.err = s.e.Barrier()
+			r.index, r.err = awaitBarrier(s.e)
 		case n == 1:
 			r.err = s.e.Execute(&cmds[0], r.takeOne)
 		default:

@@ -21,12 +21,17 @@ type instant struct {
 	result ledger.Result
 }
 
-func (i *instant) Execute(_ *ledger.Command, use func(ledger.Result, uint64)) error {
+func (i *instant) Submit(*ledger.Command, bool) (ledger.Pending, error) {
+	return ledger.Pending{Work: i}, nil
+}
+func (i *instant) Barrier() (ledger.Pending, error) { return ledger.Pending{Work: i}, nil }
+func (i *instant) Applied() uint64                  { return 7 }
+
+func (i *instant) Done() <-chan struct{} { return over }
+func (i *instant) Show(_ int, use func(ledger.Result, uint64)) error {
 	use(i.result, 7)
 	return nil
 }
-func (i *instant) Barrier() (uint64, error) { return 7, nil }
-func (i *instant) Applied() uint64          { return 7 }
 
 // newInstant returns a Server on an Executor that accepts every payment.
 func newInstant(tb testing.TB) *Server {

@@ -131,8 +131,7 @@ func (s *Server) crowded() bool {
 	if s.forwarder == nil {
 		return true
 	}
-	_, self := s.forwarder.cluster.Leader()
-	return self
+	return s.forwarder.leads()
 }
 
 // turnAway refuses a batch and lets its body pass, so that the connection stays: one

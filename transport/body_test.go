@@ -232,7 +232,7 @@ func TestLargeBuffersAreDropped(t *testing.T) {
 	body := `{"payments":[` + strings.Repeat(`{"\u0078`+strings.Repeat("x", 600)+`":1},`, 999) + `7]}`
 	ctx.Request.SetBodyStream(strings.NewReader(body), len(body))
 	c := new(call)
-	c.begin(ctx, s.ids)
+	c.begin(ctx, nil, s.ids)
 	if err := c.receive(maxBody); err != nil || !c.rest {
 		t.Fatal(err, c.rest)
 	}

@@ -47,15 +47,48 @@ func newBook() *book {
 }
 
 func (b *book) Execute(cmd *ledger.Command, use func(ledger.Result, uint64)) error {
+	p, err := b.Submit(cmd, true)
+	if err != nil {
+		return err
+	}
+	return p.Wait(use)
+}
+
+func (b *book) Submit(cmd *ledger.Command, _ bool) (ledger.Pending, error) {
+	return b.submit(cmd, over)
+}
+
+// submit executes cmd, and shows the result once done is closed.
+func (b *book) submit(cmd *ledger.Command, done <-chan struct{}) (p ledger.Pending, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
-		return b.fail
+		return p, b.fail
 	}
 	b.tick()
-	results := []ledger.Result{b.apply(cmd)}
+	return ledger.Pending{Work: &work{done, b.apply(cmd), b.index}}, nil
+}
+
+// work is done when its channel is closed.
+type work struct {
+	done   <-chan struct{}
+	result ledger.Result
+	index  uint64
+}
+
+// over is closed.
+var over = func() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}()
+
+func (w *work) Done() <-chan struct{} { return w.done }
+
+func (w *work) Show(_ int, use func(ledger.Result, uint64)) error {
+	results := []ledger.Result{w.result}
 	defer show(results)()
-	use(results[0], b.index)
+	use(results[0], w.index)
 	return nil
 }
 
@@ -102,14 +135,14 @@ func show(results []ledger.Result) (spoil func()) {
 	}
 }
 
-func (b *book) Barrier() (uint64, error) {
+func (b *book) Barrier() (ledger.Pending, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.fail != nil {
-		return 0, b.fail
+		return ledger.Pending{}, b.fail
 	}
 	b.barriers++
-	return b.index, nil
+	return ledger.Pending{Work: &work{done: over, index: b.index}}, nil
 }
 
 func (b *book) tick() {

@@ -48,6 +48,12 @@ type call struct {
 	sentID    bool   // requestID is the client's
 	fromNode  bool   // another node forwards it
 	inDoubt   bool   // another node may have executed the request already
+	conn      *conn  // nil in tests that serve none of ours
+	op        operation
+	endpoint  *endpoint // of op; nil until it is known
+	laned     bool      // must not block, see lane
+	abandoned bool      // it would have had to: serve it otherwise
+	target    []byte    // as it was sent, where ctx does not have it any more
 	query     []byte
 	id        []byte // the decoded {id} or {key} of the path
 
@@ -58,7 +64,15 @@ type call struct {
 
 	dec decoder
 	cmd ledger.Command
-	use func(res ledger.Result, index uint64) // makes the result of cmd the response
+
+	// Made once, since for every request they would be garbage.
+	use     func(res ledger.Result, index uint64) // makes the result of cmd the response
+	barrier func(_ ledger.Result, index uint64)   // takes the index for that of the response
+
+	pending ledger.Pending
+	then    func(*Server, *call) // what follows pending, nil if nothing is awaited
+	look    func(*Server, *call) // what follows the barrier of a read
+	least   uint64               // log index that a read has to reflect
 
 	status  int
 	index   uint64
@@ -70,18 +84,27 @@ type call struct {
 	text    []byte // of decoded keys, ids and cursors
 }
 
-// begin takes over the response's body buffer; finish gives it back.
-func (c *call) begin(ctx *fasthttp.RequestCtx, ids *requestIDs) {
-	c.ctx = ctx
+func newCall() any {
+	c := new(call)
+	c.use = func(res ledger.Result, index uint64) {
+		c.at(index)
+		c.result(res)
+	}
+	c.barrier = func(_ ledger.Result, index uint64) { c.at(index) }
+	return c
+}
+
+// begin makes c that of the request in ctx, on nc.
+func (c *call) begin(ctx *fasthttp.RequestCtx, nc *conn, ids *requestIDs) {
+	c.ctx, c.conn = ctx, nc
 	c.cmd = ledger.Command{}
+	c.op, c.endpoint, c.laned, c.abandoned, c.then, c.target = opUnmatched, nil, false, false, nil, nil
 	c.status, c.index, c.indexed = 0, 0, false
 	c.text = c.text[:0]
 	c.id, c.query = nil, nil
 	c.in, c.rest = c.in[:0], true
-	c.body = ctx.Response.SwapBody(nil)[:0]
 	c.inDoubt = false
-	nc, ok := ctx.Conn().(*conn)
-	c.fromNode = ok && nc.ofNode
+	c.fromNode = nc != nil && nc.ofNode
 	c.requestID, c.sentID = ctx.Request.Header.PeekCanonical(nameRequestID), true
 	if !saneRequestID(c.requestID) {
 		c.requestID, c.sentID = ctx.Request.Header.PeekCanonical(nameMadeID), false
@@ -92,8 +115,8 @@ func (c *call) begin(ctx *fasthttp.RequestCtx, ids *requestIDs) {
 	}
 }
 
-// finish sends the response that was built.
-func (c *call) finish(applied func() uint64) {
+// head writes the head of the response that was built.
+func (c *call) head(applied func() uint64) {
 	if !c.indexed {
 		c.index = applied()
 	}
@@ -107,6 +130,11 @@ func (c *call) finish(applied func() uint64) {
 	h.SetCanonical(nameRequestID, c.requestID)
 	c.header = strconv.AppendUint(c.header[:0], c.index, 10)
 	h.SetCanonical(nameIndex, c.header)
+}
+
+// finish hands the response to fasthttp, which sends it.
+func (c *call) finish(applied func() uint64) {
+	c.head(applied)
 	if cap(c.body) > maxKept {
 		c.ctx.Response.SetBodyRaw(c.body) // dropped once it is sent
 	} else {
@@ -115,7 +143,13 @@ func (c *call) finish(applied func() uint64) {
 	if c.reply != nil {
 		c.ctx.Response.SetBodyStream(c.reply, len(c.reply.body))
 	}
-	c.ctx, c.reply, c.body, c.requestID, c.query, c.id = nil, nil, nil, nil, nil, nil
+	c.letGo()
+}
+
+// letGo forgets what is not c's own.
+func (c *call) letGo() {
+	c.ctx, c.conn, c.reply, c.body, c.requestID, c.query, c.id = nil, nil, nil, nil, nil, nil, nil
+	c.pending = ledger.Pending{}
 }
 
 // at records the log index that the response reflects.

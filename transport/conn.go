@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"purser/internal/eventloop"
 )
 
 // maxTurnedAway bounds the connections that are open only to be told that there
@@ -41,9 +43,10 @@ type limitedListener struct {
 	net.Listener
 	limits  *limits
 	ofNodes bool // its connections are those of other nodes
+	loops   *loops
 }
 
-// Accept returns the next connection that is to be answered.
+// Accept returns the next connection that is to be answered, and that no loop takes.
 func (l *limitedListener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
@@ -55,10 +58,11 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &conn{Conn: raw, limits: l.limits, addr: remoteAddr(raw), ofNode: l.ofNodes}
-		if l.limits.enter(c) {
+		if !l.limits.enter(c) {
+			raw.Close()
+		} else if !l.loops.take(c) {
 			return c, nil
 		}
-		raw.Close()
 	}
 }
 
@@ -143,23 +147,33 @@ type conn struct {
 	closed    atomic.Bool
 
 	reading, writing deadline
+
+	server *Server
+	looped *eventloop.Conn // Conn, if a loop watches it; nil otherwise
+	idle   bool            // fasthttp has served a request, and no byte of the next was read
+	rested atomic.Bool     // fasthttp was told that the connection ends, and it does not
 }
 
 // linger makes the end of nc wait for the client to finish sending. Closing with
 // unread data makes the kernel reset the connection, and a client that still
 // sends a body that is too large would lose the response that says so.
-func linger(nc net.Conn) {
-	if c, ok := nc.(*conn); ok {
-		c.lingering.Store(true)
+func linger(nc *conn) {
+	if nc != nil {
+		nc.lingering.Store(true)
 	}
 }
 
 // Close ends the connection. Only the first call does something.
 func (c *conn) Close() error {
+	if c.rested.Load() {
+		return nil
+	}
 	if c.closed.Swap(true) {
 		return nil
 	}
-	defer c.limits.leave(c)
+	if c.looped == nil { // else it counts for as long as its socket is there
+		defer c.limits.leave(c)
+	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.lingering.Load() {
 		if half.CloseWrite() == nil {
 			c.SetReadDeadline(time.Now().Add(lingerTime))

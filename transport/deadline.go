@@ -81,6 +81,10 @@ func (c *conn) armWrite() error {
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.idle && c.looped != nil && !c.looped.Pending() {
+		c.rested.Store(true)
+		return 0, errRests
+	}
 	if err := c.armRead(); err != nil {
 		return 0, err
 	}

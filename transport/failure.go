@@ -69,7 +69,10 @@ func (c *call) failKnown(err error) bool {
 }
 
 func (s *Server) failOther(c *call, err error, what string, f fault) {
-	h := &c.ctx.Request.Header
-	s.opts.Logger.Error(what, "request_id", string(c.requestID), "method", string(h.Method()), "target", string(h.RequestURI()), "error", err)
+	target := c.target
+	if target == nil {
+		target = c.ctx.Request.Header.RequestURI()
+	}
+	s.opts.Logger.Error(what, "request_id", string(c.requestID), "method", c.endpoint.method, "target", string(target), "error", err)
 	c.fail(f)
 }

@@ -58,6 +58,12 @@ var (
 	faultLostWrite   = fault{code: codeOutcomeUnknown, detail: "the leader was lost after it may have executed the request"}
 )
 
+// leads reports whether this node leads.
+func (f *forwarder) leads() bool {
+	_, self := f.cluster.Leader()
+	return self
+}
+
 // forwarded answers c with what the leader says, and reports whether c is
 // answered. It is not if this node is to serve it: because it leads, or stands
 // alone, or is asked for what it has.
@@ -72,6 +78,10 @@ func (s *Server) forwarded(c *call) bool {
 	}
 	if c.fromNode { // else it could go round
 		f.refuse(c, faultLoop)
+		return true
+	}
+	if c.laned {
+		c.abandoned = true
 		return true
 	}
 	return f.serve(c, leader, time.Now().Add(f.timeout))

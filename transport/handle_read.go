@@ -13,34 +13,58 @@ var (
 	entriesParameters  = []string{"consistency", "min_index", "order", "limit", "cursor"}
 )
 
-// settle waits until a read is allowed to look: for everything acknowledged
-// before, unless the client takes what this node has; and for min_index.
-func (s *Server) settle(c *call, p *parameters) bool {
-	least, ok := c.minIndex(p)
-	if !ok {
-		return false
+// settle waits until a read is allowed to look, and reports whether it is.
+func (s *Server) settle(c *call, p *parameters) (ok bool) {
+	s.settled(c, p, func(*Server, *call) { ok = true })
+	return ok
+}
+
+// settled has look called when a read is allowed to look: after everything
+// acknowledged before, unless the client takes what this node has; and after
+// min_index. It waits as await does. look may block.
+func (s *Server) settled(c *call, p *parameters, look func(*Server, *call)) {
+	var ok bool
+	if c.least, ok = c.minIndex(p); !ok {
+		return
 	}
 	switch {
 	case string(p.consistency) == "stale", planted.Is(planted.ReadWithoutBarrier):
-		return s.reached(c, least)
+		if c.laned {
+			c.abandoned = true
+		} else if s.reached(c, c.least) {
+			look(s, c)
+		}
 	case p.consistency == nil, string(p.consistency) == "linearizable":
-		index, err := s.opts.Executor.Barrier()
+		barrier, err := s.opts.Executor.Barrier()
 		if err != nil {
 			s.failEarly(c, err)
-			return false
+			return
 		}
-		c.at(index)
-		return c.reflects(least)
+		c.look = look
+		s.await(c, barrier, (*Server).barred)
+	default:
+		c.invalid("consistency", "must be stale or linearizable")
 	}
-	c.invalid("consistency", "must be stale or linearizable")
-	return false
+}
+
+// barred is the end of a read's wait for its barrier.
+func (s *Server) barred(c *call) {
+	if err := c.pending.Show(c.barrier); err != nil {
+		s.failEarly(c, err)
+		return
+	}
+	if c.reflects(c.least) {
+		c.look(s, c)
+	}
 }
 
 func (s *Server) getAccount(c *call) {
-	p, ok := c.parameters(readParameters)
-	if !ok || !c.account() || !s.settle(c, &p) {
-		return
+	if p, ok := c.parameters(readParameters); ok && c.account() {
+		s.settled(c, &p, (*Server).showAccount)
 	}
+}
+
+func (s *Server) showAccount(c *call) {
 	view, found, err := s.opts.Accounts.Account(c.id)
 	switch {
 	case err != nil:

@@ -10,15 +10,32 @@ import (
 
 // execute has c's command applied and makes the outcome the response.
 func (s *Server) execute(c *call) {
-	if c.use == nil { // made once: for every request it would be garbage
-		c.use = func(res ledger.Result, index uint64) {
-			c.at(index)
-			c.result(res)
-		}
-	}
-	if err := s.opts.Executor.Execute(&c.cmd, c.use); err != nil {
+	p, err := s.opts.Executor.Submit(&c.cmd, !c.laned)
+	switch {
+	case err == nil:
+		s.await(c, p, (*Server).executed)
+	case err == ledger.ErrWouldWait:
+		c.abandoned = true
+	default:
 		s.failWrite(c, err)
 	}
+}
+
+func (s *Server) executed(c *call) {
+	if err := c.pending.Show(c.use); err != nil {
+		s.failWrite(c, err)
+	}
+}
+
+// await has then called when p is done: on this goroutine before it returns, or for a
+// request in a lane later, by who wakes the others that wait for p.
+func (s *Server) await(c *call, p ledger.Pending, then func(*Server, *call)) {
+	c.pending, c.then = p, then
+	if c.laned {
+		return
+	}
+	<-p.Work.Done()
+	then(s, c)
 }
 
 func (s *Server) pay(c *call) {

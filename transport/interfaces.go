@@ -2,20 +2,23 @@ package transport
 
 import "purser/internal/ledger"
 
-// Executor has commands committed and applied. Every method blocks until that is
-// done or until it is known that it will not be; errors are the sentinels of
-// package ledger. Slices of a command alias the request: an Executor copies what
-// it needs before it returns. Results are shown, not given: nothing that they lead to
-// may be looked at after use has returned. use is called exactly if there is no error.
+// Executor has commands committed and applied. Errors are the sentinels of package
+// ledger. Slices of a command alias the request: an Executor copies what it needs
+// before it returns. Results are shown, not given: nothing that they lead to may be
+// looked at after use has returned.
 type Executor interface {
-	// Execute calls use with the result and the log index of the entry it came from.
-	Execute(cmd *ledger.Command, use func(result ledger.Result, index uint64)) error
+	// Submit executes cmd; shown is the result, with the log index of the entry it came
+	// from. Submit never blocks unless it is patient, and returns ledger.ErrWouldWait
+	// where it would have to be.
+	Submit(cmd *ledger.Command, patient bool) (ledger.Pending, error)
 	// ExecuteAll executes commands in order, each independent of the others, and
-	// calls use with as many results. An error says nothing about any of them beyond
-	// what the sentinel says.
+	// calls use with as many results, exactly if there is no error. It blocks until that
+	// is done or until it is known that it will not be. An error says nothing about any
+	// of them beyond what the sentinel says.
 	ExecuteAll(cmds []ledger.Command, use func(results []ledger.Result, index uint64)) error
-	// Barrier returns once everything acknowledged before the call is applied here.
-	Barrier() (index uint64, err error)
+	// Barrier is done once everything acknowledged before the call is applied here. It
+	// never blocks.
+	Barrier() (ledger.Pending, error)
 }
 
 // Accounts reads accounts and their histories as they are now on this node.

@@ -27,6 +27,10 @@ type Options struct {
 	// asked with the batch.
 	Crowded func() bool
 
+	// Hold and Release are called around the Submits of requests that came at one time:
+	// the Executor may take them together. Default: nothing is told.
+	Hold, Release func()
+
 	// Registerer takes the purser_http_ metrics. Required.
 	Registerer prometheus.Registerer
 	// Gate is asked before every request. Default: none, every request may enter.
@@ -80,6 +84,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Crowded == nil {
 		o.Crowded = func() bool { return false }
+	}
+	if o.Hold == nil || o.Release == nil {
+		o.Hold, o.Release = func() {}, func() {}
 	}
 	setDefault(&o.MaxBatch, 1000)
 	setDefault(&o.MaxBodyBytes, 256<<20)

@@ -72,23 +72,24 @@ type endpoint struct {
 	resource resource
 	method   string
 	write    bool // can change something
+	lane     bool // can be served in a lane: it takes little and waits only by await
 	serve    func(*Server, *call)
 }
 
 var endpoints = [operations]endpoint{
-	opUnmatched:    {noResource, "other", false, nil},
-	opListAccounts: {resAccounts, "GET", false, (*Server).listAccounts},
-	opPutAccount:   {resAccount, "PUT", true, (*Server).putAccount},
-	opGetAccount:   {resAccount, "GET", false, (*Server).getAccount},
-	opPatchAccount: {resAccount, "PATCH", true, (*Server).patchAccount},
-	opListEntries:  {resEntries, "GET", false, (*Server).listEntries},
-	opPay:          {resPayments, "POST", true, (*Server).pay},
-	opBatch:        {resBatch, "POST", true, (*Server).payBatch},
-	opGetPayment:   {resPayment, "GET", false, (*Server).getPayment},
-	opCapture:      {resCapture, "POST", true, (*Server).capture},
-	opVoid:         {resVoid, "POST", true, (*Server).void},
-	opRefund:       {resRefund, "POST", true, (*Server).refund},
-	opGetKey:       {resKey, "GET", false, (*Server).getKey},
+	opUnmatched:    {noResource, "other", false, false, nil},
+	opListAccounts: {resAccounts, "GET", false, false, (*Server).listAccounts},
+	opPutAccount:   {resAccount, "PUT", true, true, (*Server).putAccount},
+	opGetAccount:   {resAccount, "GET", false, true, (*Server).getAccount},
+	opPatchAccount: {resAccount, "PATCH", true, true, (*Server).patchAccount},
+	opListEntries:  {resEntries, "GET", false, false, (*Server).listEntries},
+	opPay:          {resPayments, "POST", true, true, (*Server).pay},
+	opBatch:        {resBatch, "POST", true, false, (*Server).payBatch},
+	opGetPayment:   {resPayment, "GET", false, false, (*Server).getPayment},
+	opCapture:      {resCapture, "POST", true, true, (*Server).capture},
+	opVoid:         {resVoid, "POST", true, true, (*Server).void},
+	opRefund:       {resRefund, "POST", true, true, (*Server).refund},
+	opGetKey:       {resKey, "GET", false, false, (*Server).getKey},
 }
 
 // pick returns the operation of method on res, opUnmatched if it has none.

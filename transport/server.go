@@ -13,8 +13,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Server serves the public API. Its handlers run on the goroutines that fasthttp
-// keeps per connection; the Server starts none of its own.
+// Server serves the public API: in lanes, which many connections share, where the
+// system, the listener and the request allow it, and otherwise on goroutines that
+// belong to fasthttp.
 type Server struct {
 	opts    Options
 	http    *fasthttp.Server
@@ -26,6 +27,9 @@ type Server struct {
 	metrics *metrics
 	limits  *limits
 	leaving atomic.Bool // Shutdown has begun
+	loops   *loops
+	lanes   sync.Pool
+	crowds  crowds
 
 	forwarder *forwarder      // nil on a node that is alone
 	serving   context.Context // done once Shutdown has begun
@@ -40,7 +44,7 @@ func New(o Options) (*Server, error) {
 	o = o.withDefaults()
 	s := &Server{
 		opts:    o,
-		calls:   sync.Pool{New: func() any { return new(call) }},
+		calls:   sync.Pool{New: newCall},
 		batches: sync.Pool{New: func() any { return new(batch) }},
 		replies: newReplies(),
 		bodies:  budget{most: int64(o.MaxBodyBytes)},
@@ -62,6 +66,7 @@ func New(o Options) (*Server, error) {
 		ErrorHandler:  func(ctx *fasthttp.RequestCtx, err error) { s.refuse(ctx, unreadable(err)) },
 		ExpectHandler: s.expect,
 		Logger:        quiet{o.Logger},
+		ConnState:     between,
 
 		// The handler reads the body, and so can refuse it unread. With streams the
 		// size is no limit, but how much of the body fasthttp waits for by itself.
@@ -82,6 +87,9 @@ func New(o Options) (*Server, error) {
 		NoDefaultServerHeader:        true,
 		SecureErrorLogMessage:        true,
 	}
+	s.lanes.New = newLane
+	s.crowds.resume = s.resumeAll
+	s.loops = &loops{server: s}
 	return s, nil
 }
 
@@ -95,7 +103,7 @@ func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, false) }
 func (s *Server) ServeNodes(ln net.Listener) error { return s.serve(ln, true) }
 
 func (s *Server) serve(ln net.Listener, ofNodes bool) error {
-	if err := s.http.Serve(&limitedListener{ln, s.limits, ofNodes}); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := s.http.Serve(&limitedListener{ln, s.limits, ofNodes, s.loops}); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serve %s: %w", ln.Addr(), err)
 	}
 	return nil
@@ -104,38 +112,45 @@ func (s *Server) serve(ln net.Listener, ofNodes bool) error {
 // handle answers one request whose head was read.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	s.metrics.inFlight.Add(1)
-	c := s.calls.Get().(*call)
-	c.begin(ctx, s.ids)
-	op := opUnmatched
+	c := s.begin(ctx)
 	err := c.receive(maxBody)
 	c.began = ctx.Time()
 	if err != nil {
 		c.fail(unreadable(err))
 	} else {
-		op = s.dispatch(c)
+		s.dispatch(c)
 	}
 	if c.rest { // nobody knows where the next request begins
 		ctx.SetConnectionClose()
-		linger(ctx.Conn())
+		linger(c.conn)
 	}
 	if s.leaving.Load() {
 		ctx.SetConnectionClose()
 	}
-	status, began := c.status, c.began
+	op, status, began := c.op, c.status, c.began
 	s.end(c)
 	s.metrics.inFlight.Add(-1)
 	s.metrics.done(op, status, time.Since(began))
 }
 
+// begin returns a call for the request in ctx. It takes over the response's body
+// buffer; end gives it back.
+func (s *Server) begin(ctx *fasthttp.RequestCtx) *call {
+	nc, _ := ctx.Conn().(*conn)
+	c := s.calls.Get().(*call)
+	c.begin(ctx, nc, s.ids)
+	c.body = ctx.Response.SwapBody(nil)[:0]
+	return c
+}
+
 // refuse answers a request that is not served, and whose body nobody has read.
 // fasthttp closes the connection.
 func (s *Server) refuse(ctx *fasthttp.RequestCtx, f fault) {
-	c := s.calls.Get().(*call)
-	c.begin(ctx, s.ids)
+	c := s.begin(ctx)
 	c.fail(f)
-	status := c.status
+	nc, status := c.conn, c.status
 	s.end(c)
-	linger(ctx.Conn())
+	linger(nc)
 	s.metrics.done(opUnmatched, status, 0)
 }
 
@@ -151,43 +166,49 @@ func (s *Server) end(c *call) {
 }
 
 // dispatch finds the operation of c's request and serves it.
-func (s *Server) dispatch(c *call) operation {
+func (s *Server) dispatch(c *call) {
 	h := &c.ctx.Request.Header
-	if nc, ok := c.ctx.Conn().(*conn); ok && nc.refusal != noCode {
+	if nc := c.conn; nc != nil && nc.refusal != noCode {
 		c.ctx.Response.SetConnectionClose()
 		c.fail(fault{code: nc.refusal, detail: "there are too many connections"})
-		return opUnmatched
+		return
 	}
 	if h.ConnectionClose() && framedTwice(h) {
 		c.fail(fault{code: codeInvalidRequest, param: []byte("Content-Length"),
 			detail: "Content-Length and Transfer-Encoding exclude each other"})
-		return opUnmatched
+		return
 	}
 	if h.ContentLength() == chunked && len(h.PeekTrailerKeys()) > 0 { // fasthttp takes them for headers
 		c.fail(fault{code: codeInvalidRequest, param: []byte("Trailer"), detail: "fields behind the body are not supported"})
-		return opUnmatched
+		return
 	}
 	path, query := splitTarget(h.RequestURI())
 	res, part := resolve(path)
 	if res == noResource {
 		c.fail(fault{code: codeNotFound, detail: "there is nothing at this path"})
-		return opUnmatched
+		return
 	}
 	op := pick(res, h.Method())
+	c.op = op
 	if op == opUnmatched {
 		c.ctx.Response.Header.Set("Allow", allows[res])
 		c.fail(fault{code: codeMethodNotAllowed, detail: "the methods here are " + allows[res]})
-		return op
+		return
 	}
 	if c.rest && op != opBatch {
 		c.fail(faultTooLarge)
-		return op
+		return
 	}
 	e := &endpoints[op]
+	c.endpoint = e
+	if c.laned && !e.lane {
+		c.abandoned = true
+		return
+	}
 	if s.opts.Gate != nil {
 		if err := s.opts.Gate.Admit(h.PeekCanonical(nameAuthorization), e.write); err != nil {
 			s.failEarly(c, err)
-			return op
+			return
 		}
 	}
 	var ok bool
@@ -198,17 +219,16 @@ func (s *Server) dispatch(c *call) operation {
 			param = "key"
 		}
 		c.invalid(param, "the percent-encoding is malformed")
-		return op
+		return
 	}
 	c.id, c.query = c.text[from:len(c.text):len(c.text)], query
 	if op != opBatch && s.forwarded(c) { // a batch is not read yet
-		return op
+		return
 	}
 	e.serve(s, c)
 	if c.inDoubt {
 		c.settleDoubt()
 	}
-	return op
 }
 
 // quiet passes on what fasthttp says, at the level of something that clients

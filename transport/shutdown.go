@@ -20,6 +20,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	s.letLeave(ctx)
 	err := s.http.ShutdownWithContext(ctx)
+	if err == nil {
+		err = s.loops.close(ctx)
+	}
 	if s.forwarder != nil {
 		s.forwarder.conns.close()
 	}

@@ -111,10 +111,9 @@ type slow struct {
 	release chan struct{}
 }
 
-func (s *slow) Execute(c *ledger.Command, use func(ledger.Result, uint64)) error {
+func (s *slow) Submit(c *ledger.Command, _ bool) (ledger.Pending, error) {
 	s.entered <- struct{}{}
-	<-s.release
-	return s.book.Execute(c, use)
+	return s.book.submit(c, s.release)
 }
 
 // TestShutdownAnswersInFlight: a request that is being executed gets its answer,

@@ -191,6 +191,8 @@ func (s *server) open(registry *prometheus.Registry) (err error) {
 		Payments:   s.stack.node.State(),
 		Cluster:    clusterView{s.stack.node},
 		Crowded:    s.stack.engine.Crowded,
+		Hold:       s.stack.engine.Hold,
+		Release:    s.stack.engine.Release,
 		Registerer: registry,
 		Logger:     s.log,
 		MaxBatch:   s.cfg.maxBatch,

@@ -26,6 +26,33 @@ type Applied struct {
 	Release func()
 }
 
+// Pending is a caller's part in work that is under way: one command of it, or none and
+// only the wait for all of it.
+type Pending struct {
+	Work Work
+	At   int // position of the command in the work, -1 for none
+}
+
+// Show calls use with the result of the command and the index of its log entry, or
+// returns why there is none. The work must be done; Show is called once.
+func (p Pending) Show(use func(result Result, index uint64)) error { return p.Work.Show(p.At, use) }
+
+// Wait is Show once the work is done.
+func (p Pending) Wait(use func(result Result, index uint64)) error {
+	<-p.Work.Done()
+	return p.Show(use)
+}
+
+// Work is what several callers wait for together. Any goroutine may call its methods.
+type Work interface {
+	// Done is closed once there is an outcome.
+	Done() <-chan struct{}
+	// Show calls use with the result of the command at a position, or an empty one for
+	// -1, and the index of the log entry, exactly if it returns nil. Whatever the result
+	// leads to may be used again for others once use has returned. Done must be closed.
+	Show(at int, use func(result Result, index uint64)) error
+}
+
 // Errors of submitting commands or of reading. They tell what became of the
 // command, which is all that a client needs to decide on a retry.
 var (
@@ -34,6 +61,8 @@ var (
 	ErrOverloaded  = errors.New("too much work is waiting")
 	ErrDraining    = errors.New("the node is shutting down")
 	ErrStorageFull = errors.New("the disk is nearly full")
+	// Nothing was done: the caller would have to wait first, and did not want to.
+	ErrWouldWait = errors.New("an earlier request is to be waited for")
 	// The command may or may not be applied, now or later.
 	ErrOutcomeUnknown = errors.New("the outcome is unknown")
 	// An earlier request with the same idempotency key has no outcome yet; this
