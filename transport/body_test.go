@@ -43,7 +43,7 @@ func (s *site) awaitHeld(n int64) {
 // dial opens a connection and sends text on it.
 func (s *site) dial(text string) (net.Conn, *bufio.Reader) {
 	s.t.Helper()
-	c, err := s.ln.Dial()
+	c, err := s.connect()
 	if err != nil {
 		s.t.Fatal(err)
 	}

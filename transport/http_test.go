@@ -269,7 +269,7 @@ func TestTrailersAreRefused(t *testing.T) {
 // into the next on the same connection.
 func TestPipelinedResponsesKeepOrder(t *testing.T) {
 	s := newSite(t)
-	c, err := s.ln.Dial()
+	c, err := s.connect()
 	if err != nil {
 		t.Fatal(err)
 	}

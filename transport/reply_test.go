@@ -97,7 +97,7 @@ func batchOf(client, n, payments int) string {
 
 // leaveEarly sends a batch and closes the connection without reading the response.
 func (s *site) leaveEarly(body string) {
-	c, err := s.ln.Dial()
+	c, err := s.connect()
 	if err != nil {
 		s.t.Error(err)
 		return

@@ -13,15 +13,15 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/valyala/fasthttp/fasthttputil"
 )
 
-// site is a Server over a book, listening in memory.
+// site is a Server over a book, listening on loopback, where its connections are
+// watched by event loops.
 type site struct {
 	t      *testing.T
 	book   *book
 	server *Server
-	ln     *fasthttputil.InmemoryListener
+	ln     net.Listener
 	client *http.Client
 }
 
@@ -36,8 +36,12 @@ func newSite(t *testing.T, edit ...func(*Options)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, book: b, server: srv, ln: fasthttputil.NewInmemoryListener()}
-	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return s.ln.Dial() }}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{t: t, book: b, server: srv, ln: ln}
+	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return s.connect() }}
 	s.client = &http.Client{Transport: tr}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(s.ln) }()
@@ -52,6 +56,9 @@ func newSite(t *testing.T, edit ...func(*Options)) *site {
 	})
 	return s
 }
+
+// connect opens a connection.
+func (s *site) connect() (net.Conn, error) { return net.Dial("tcp", s.ln.Addr().String()) }
 
 // answer is a response, read whole.
 type answer struct {
@@ -126,7 +133,7 @@ func readAnswer(t *testing.T, resp *http.Response) answer {
 // raw sends text as it is on a connection of its own and reads one response.
 func (s *site) raw(text string) (answer, net.Conn) {
 	s.t.Helper()
-	c, err := s.ln.Dial()
+	c, err := s.connect()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -156,8 +163,7 @@ func serveTCP(t *testing.T, serve func(net.Listener) error) (addr string, served
 	return ln.Addr().String(), ended
 }
 
-// whole sends a request in one piece. Of a body that is not read, net/http may
-// lose the answer on a connection in memory, which cannot linger as one of TCP does.
+// whole sends a request in one piece.
 func (s *site) whole(head, body string) answer {
 	s.t.Helper()
 	a, _ := s.raw(fmt.Sprintf("%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", head, len(body), body))
