@@ -11,6 +11,7 @@ import (
 // waits for it: a single close wakes them all.
 type batch struct {
 	pulse bool // opened for no request, to let holds lapse
+	ripe  bool // guarded by Engine.mu: a Hold that it waited for has ended
 
 	entry   []byte // header, then the commands; handed to the log when sealed
 	count   int    // commands
@@ -31,6 +32,7 @@ type batch struct {
 	stamp    ledger.Micros // 0 until proposed, guarded by Engine.mu: from then on the fate is the log's
 	resolved chan struct{} // closed when the log has answered, timed out or not
 	doubted  bool          // guarded by doubts.mu: its keys are in the set
+	repeats  []bool        // of a batch that failed: which commands repeat what is in doubt; nil: none
 	engine   *Engine
 }
 
@@ -87,30 +89,42 @@ func (b *batch) Show(at int, use func(result ledger.Result, index uint64)) error
 	return nil
 }
 
-// explain tells why the batch failed for the command at a position. What repeats a
-// request in doubt is in progress: a refusal could be taken for the answer to both.
+// explain tells why the batch failed for the command at a position.
 func (b *batch) explain(at int) error {
-	if at < 0 || !b.engine.doubts.any() {
-		return b.err
-	}
-	i := 0
-	inProgress := false
-	b.commands(func(c *ledger.Command) {
-		inProgress = inProgress || i == at && b.engine.doubts.earlier(c.Key, b)
-		i++
-	})
-	if inProgress {
+	if at >= 0 && b.repeats != nil && b.repeats[at] {
 		return ledger.ErrInProgress
 	}
 	return b.err
 }
 
-// settle publishes the outcome unless another one was there first.
+// explainAll tells why the batch failed for all of n commands from a position on.
+func (b *batch) explainAll(at, n int) error {
+	if b.repeats == nil {
+		return b.err
+	}
+	retries := 0
+	for _, repeats := range b.repeats[at : at+n] {
+		if repeats {
+			retries++
+		}
+	}
+	if retries == 0 || b.err == ledger.ErrOutcomeUnknown && retries < n {
+		return b.err
+	}
+	return ledger.ErrInProgress
+}
+
+// settle publishes the outcome unless another one was there first. Commands of a batch
+// that failed and repeat a request in doubt are in progress: a refusal could be taken
+// for the answer to both.
 func (b *batch) settle(applied *ledger.Applied, err error) bool {
 	if !b.settled.CompareAndSwap(false, true) {
 		return false
 	}
 	b.applied, b.err = applied, err
+	if err != nil {
+		b.repeats = b.engine.doubts.repeats(b)
+	}
 	close(b.done)
 	return true
 }

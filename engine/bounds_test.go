@@ -131,7 +131,7 @@ func TestJoiningAnEntryAllocatesNothing(t *testing.T) {
 	defer log.close()
 	cmd := payment("0123456789abcdef0123456789abcdef")
 	join := func() {
-		if err := e.admit(cmd); err != nil {
+		if err := e.admit(cmd, true); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := e.join(1, func(entry []byte) []byte { return ledger.AppendEntryCommand(entry, cmd) }); err != nil {

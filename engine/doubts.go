@@ -67,25 +67,24 @@ func (d *doubts) resolve(b *batch) {
 	d.batches.Add(-1)
 }
 
-// any reports whether a batch is in doubt.
-func (d *doubts) any() bool { return d.batches.Load() > 0 }
-
 // await returns once no earlier request with key is unresolved,
-// ledger.ErrInProgress when patience runs out first, or ledger.ErrOverloaded at
-// once when too many retries wait already.
+// ledger.ErrInProgress when patience runs out first, ledger.ErrOverloaded at once when
+// too many retries wait already, or ledger.ErrWouldWait at once without patience.
 func (d *doubts) await(key []byte, patience time.Duration) error {
 	if len(key) == 0 || d.batches.Load() == 0 {
 		return nil
 	}
 	d.mu.Lock()
 	b, full := d.set[string(key)], d.waiting >= d.limit
-	if b != nil && !full {
+	if b != nil && !full && patience > 0 {
 		d.waiting++
 	}
 	d.mu.Unlock()
 	switch {
 	case b == nil:
 		return nil
+	case patience == 0:
+		return ledger.ErrWouldWait
 	case full:
 		return ledger.ErrOverloaded
 	}
@@ -103,14 +102,23 @@ func (d *doubts) await(key []byte, patience time.Duration) error {
 	return err
 }
 
-// earlier reports whether a batch before b in the log holds key in doubt. One
-// that was never proposed is behind all others.
-func (d *doubts) earlier(key []byte, b *batch) bool {
-	if len(key) == 0 || d.batches.Load() == 0 {
-		return false
+// repeats reports which commands of b have a key that a batch before b in the log holds
+// in doubt; nil if none has. A batch that was never proposed is behind all others.
+func (d *doubts) repeats(b *batch) (list []bool) {
+	if d.batches.Load() == 0 {
+		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	first := d.set[string(key)]
-	return first != nil && (b.stamp == 0 || first.stamp < b.stamp)
+	i := 0
+	b.commands(func(c *ledger.Command) {
+		if first := d.set[string(c.Key)]; first != nil && (b.stamp == 0 || first.stamp < b.stamp) {
+			if list == nil {
+				list = make([]bool, b.count)
+			}
+			list[i] = true
+		}
+		i++
+	})
+	return list
 }

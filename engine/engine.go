@@ -92,10 +92,7 @@ func (e *Engine) Execute(cmd *ledger.Command, use func(result ledger.Result, ind
 // and an earlier request with the key of cmd has no outcome yet; one that is not
 // patient gets ledger.ErrWouldWait where it might have to.
 func (e *Engine) Submit(cmd *ledger.Command, patient bool) (ledger.Pending, error) {
-	if !patient && e.doubts.any() {
-		return ledger.Pending{}, ledger.ErrWouldWait
-	}
-	if err := e.admit(cmd); err != nil {
+	if err := e.admit(cmd, patient); err != nil {
 		return ledger.Pending{}, err
 	}
 	b, at, err := e.join(1, func(entry []byte) []byte { return ledger.AppendEntryCommand(entry, cmd) })
@@ -109,7 +106,7 @@ func (e *Engine) Submit(cmd *ledger.Command, patient bool) (ledger.Pending, erro
 // certainly none of cmds was applied, with each of them otherwise.
 func (e *Engine) ExecuteAll(cmds []ledger.Command, use func(results []ledger.Result, index uint64)) error {
 	for i := range cmds {
-		if err := e.admit(&cmds[i]); err != nil {
+		if err := e.admit(&cmds[i], true); err != nil {
 			return err
 		}
 	}
@@ -124,7 +121,7 @@ func (e *Engine) ExecuteAll(cmds []ledger.Command, use func(results []ledger.Res
 	}
 	<-b.done
 	if b.err != nil {
-		return e.explainAll(b, cmds)
+		return b.explainAll(at, len(cmds))
 	}
 	use(b.applied.Results[at:at+len(cmds)], b.applied.Index)
 	e.leave(b)
@@ -170,7 +167,7 @@ func (e *Engine) ready() error {
 }
 
 // admit refuses a command that must not be proposed now.
-func (e *Engine) admit(cmd *ledger.Command) error {
+func (e *Engine) admit(cmd *ledger.Command, patient bool) error {
 	if err := e.ready(); err != nil {
 		return err
 	}
@@ -178,25 +175,15 @@ func (e *Engine) admit(cmd *ledger.Command) error {
 		e.metrics.storageFull.Inc()
 		return ledger.ErrStorageFull
 	}
-	err := e.doubts.await(cmd.Key, e.opts.Deadline)
+	patience := time.Duration(0)
+	if patient {
+		patience = e.opts.Deadline
+	}
+	err := e.doubts.await(cmd.Key, patience)
 	if err == ledger.ErrOverloaded {
 		e.metrics.overloaded.Inc()
 	}
 	return err
-}
-
-// explainAll tells why a batch failed for all of cmds.
-func (e *Engine) explainAll(b *batch, cmds []ledger.Command) error {
-	retries := 0
-	for i := range cmds {
-		if e.doubts.earlier(cmds[i].Key, b) {
-			retries++
-		}
-	}
-	if retries == 0 || b.err == ledger.ErrOutcomeUnknown && retries < len(cmds) {
-		return b.err
-	}
-	return ledger.ErrInProgress
 }
 
 // join adds n commands, encoded by encode, to the open batch, or only a waiter
@@ -251,9 +238,10 @@ func (e *Engine) refuse(weight int) error {
 // it certainly was not applied.
 func (e *Engine) Crowded() bool { return e.crowded.Load() && e.doubts.batches.Load() == 0 }
 
-// Hold has the open batch wait for the Release that must follow, unless it is worth an
-// entry by itself: requests that come one right after another get into one entry, each
-// of which costs as much as several of them.
+// Hold has the open batch wait for the Release that must follow, or for that of another
+// Hold if it comes first, unless it is worth an entry by itself: requests that come one
+// right after another get into one entry, each of which costs as much as several of
+// them. However Holds overlap, no batch waits for more than one Release.
 func (e *Engine) Hold() {
 	e.mu.Lock()
 	e.held++
@@ -264,6 +252,9 @@ func (e *Engine) Hold() {
 func (e *Engine) Release() {
 	e.mu.Lock()
 	e.held--
+	if len(e.queue) > 0 {
+		e.queue[0].ripe = true
+	}
 	due := e.due()
 	e.mu.Unlock()
 	if due {

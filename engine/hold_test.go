@@ -30,18 +30,21 @@ func TestHeldRequestsShareAnEntry(t *testing.T) {
 	})
 }
 
-// TestHoldsNest: each loop of a server has its own.
-func TestHoldsNest(t *testing.T) {
+// TestNobodyWaitsForTwoReleases: each loop of a server has Holds of its own, and one
+// after another; they may overlap for ever.
+func TestNobodyWaitsForTwoReleases(t *testing.T) {
 	bubble(t, Options{MinPipelined: 100}, func(t *testing.T, e *Engine, log *fakeLog) {
 		e.Hold()
 		e.Hold()
-		c := execute(e, "a")
-		synctest.Wait()
-		e.Release()
-		expectProposed(t, log, 0)
-		e.Release()
-		expectProposed(t, log, 1)[0].apply()
-		expectErr(t, c, nil)
+		for i, key := range []string{"a", "b", "c"} {
+			c := execute(e, key)
+			synctest.Wait()
+			expectProposed(t, log, i)
+			e.Release()
+			e.Hold() // before the proposer looks
+			expectProposed(t, log, i+1)[i].apply()
+			expectErr(t, c, nil)
+		}
 	})
 }
 

@@ -68,7 +68,9 @@ func (e *Engine) due() bool {
 	switch {
 	case len(e.queue) == 0 || e.flying >= e.opts.MaxInFlight:
 		return false
-	case len(e.queue) > 1, e.flying == 0 && e.held == 0: // it is full, or there is nothing to wait for
+	case len(e.queue) > 1: // it is full
+		return true
+	case e.flying == 0 && (e.held == 0 || e.queue[0].ripe): // there is nothing to wait for
 		return true
 	}
 	return e.queue[0].waiters >= e.opts.MinPipelined

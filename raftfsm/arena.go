@@ -81,6 +81,12 @@ func (a *arena) recallable() []recalled {
 // giveBack is release. It does not keep an arena that is much larger than the entries
 // of late: the collector looks at all of it, in use or not.
 func (a *arena) giveBack() {
+	a.home.mu.Lock()
+	idle := a.idle
+	a.home.mu.Unlock()
+	if idle {
+		panic("raftfsm: the memory of an entry is released twice")
+	}
 	if a.home.spoil {
 		a.overwrite()
 	} else {
@@ -88,9 +94,6 @@ func (a *arena) giveBack() {
 	}
 	a.home.mu.Lock()
 	defer a.home.mu.Unlock()
-	if a.idle {
-		panic("raftfsm: the memory of an entry is released twice")
-	}
 	if len(a.home.free) < idleArenas && cap(a.own) <= 2*a.home.room+64 {
 		a.idle = true
 		a.home.free = append(a.home.free, a)

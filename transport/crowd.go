@@ -1,11 +1,17 @@
 package transport
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // crowdShare is how many requests of a crowd one goroutine answers. A share is worth
 // some hundred microseconds, many times what a goroutine costs, and bounds how long
 // the last one waits where there are CPUs to spare.
 const crowdShare = 128
+
+// readShare is crowdShare for reads, each of which may wait for its account's shard.
+const readShare = 16
 
 // crowds are the requests in lanes that wait, by what they wait for: one goroutine for
 // all of a log entry instead of one for each. Any goroutine may call join.
@@ -50,8 +56,8 @@ func (cs *crowds) await(m *crowd, done <-chan struct{}) {
 	delete(cs.waiting, done)
 	cs.room = len(m.writes) + len(m.writes)/4
 	cs.mu.Unlock()
-	if len(m.reads) > 0 {
-		go cs.resume(m.reads)
+	for share := range slices.Chunk(m.reads, readShare) {
+		go cs.resume(share)
 	}
 	rest := m.writes
 	for len(rest) > crowdShare {

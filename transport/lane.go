@@ -97,25 +97,44 @@ func (l *lane) read(data []byte) (body []byte, ok bool) {
 		length = 0
 	}
 	ok = length == len(body) && h.IsHTTP11() && !h.ConnectionClose() && !h.IsHead() &&
-		len(h.PeekCanonical(nameExpect)) == 0 && isPlain(h.Host()) && isPlain(h.RequestURI())
+		len(h.PeekCanonical(nameExpect)) == 0 && isPlainHost(h.Host()) && isPlainPath(h.RequestURI())
 	return body, ok
 }
 
 var nameExpect = []byte("Expect")
 
-// isPlain reports whether text, a host or a target, has nothing in it that would have to
-// be looked at closer.
-func isPlain(text []byte) bool {
-	for _, b := range text {
+// isPlainPath reports whether target is a path with nothing in it that would have to be
+// looked at closer; a query would.
+func isPlainPath(target []byte) bool {
+	if len(target) == 0 || target[0] != '/' {
+		return false
+	}
+	for _, b := range target {
 		if !plainBytes[b] {
 			return false
 		}
 	}
-	return len(text) > 0
+	return true
+}
+
+// isPlainHost reports whether host is a name or an IPv4 address, with or without a port.
+func isPlainHost(host []byte) bool {
+	name, port, _ := bytes.Cut(host, []byte(":"))
+	for _, b := range name {
+		if b == '/' || !plainBytes[b] {
+			return false
+		}
+	}
+	for _, b := range port {
+		if b < '0' || b > '9' {
+			return false
+		}
+	}
+	return len(name) > 0 && len(port) <= 5
 }
 
 var plainBytes = func() (set [256]bool) {
-	for _, b := range []byte("-._:/?=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+	for _, b := range []byte("-._:/0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
 		set[b] = true
 	}
 	return set
@@ -174,10 +193,9 @@ func (l *lane) answer(s *Server, c *call) eventloop.Next {
 
 // sendRest sends what the client does not take at once.
 func (c *conn) sendRest(rest []byte, timeout time.Duration) {
-	c.looped.SetWriteDeadline(time.Now().Add(timeout))
-	if _, err := c.looped.Write(rest); err != nil || c.server.leaving.Load() {
+	c.SetWriteDeadline(time.Now().Add(timeout))
+	if _, err := c.Write(rest); err != nil || c.server.leaving.Load() {
 		c.Close()
 	}
-	c.looped.SetWriteDeadline(time.Time{})
 	c.looped.Rest()
 }

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp/fasthttputil"
 )
@@ -49,6 +50,8 @@ func TestLanesAnswerAsFasthttpDoes(t *testing.T) {
 		"GET /v1/accounts/alice HTTP/1.0\r\n\r\n", "HEAD /v1/accounts/alice HTTP/1.1\r\nHost: x\r\n\r\n", "DELETE /v1/accounts/alice HTTP/1.1\r\nHost: x\r\n\r\n",
 		"GET /v1/accounts/alice HTTP/1.1\r\n\r\n", "GET http://x/v1/accounts/alice HTTP/1.1\r\nHost: x\r\n\r\n", "nonsense\r\n\r\n",
 		"GET /v1/accounts/alice HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", "GET /v1/accounts/alice HTTP/1.1\r\nHost: x y\r\n\r\n",
+		"GET /v1/accounts/alice HTTP/1.1\r\nHost: x:y\r\n\r\n", "GET /v1/accounts/alice HTTP/1.1\r\nHost: x:80\r\n\r\n", "GET http://h:p/v1/accounts/alice HTTP/1.1\r\nHost: x\r\n\r\n",
+		"GET /v1/accounts/alice HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", "GET /v1/accounts/alice HTTP/1.1\r\nHost: a:b:c\r\n\r\n", "GET //v1/accounts/alice HTTP/1.1\r\nHost: x\r\n\r\n",
 		"POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: c\r\nTransfer-Encoding: chunked\r\n\r\n45\r\n" + payment + "\r\n0\r\n\r\n",
 		"POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: d\r\nContent-Length: 69\r\nTransfer-Encoding: chunked\r\n\r\n45\r\n" + payment + "\r\n0\r\n\r\n",
 		post("/v1/payments", "k10", payment, "X-Long: "+strings.Repeat("x", 9<<10)+"\r\n"),
@@ -142,6 +145,41 @@ func TestLanesKeepTheOrderOfAConnection(t *testing.T) {
 		if got := a.header.Get("X-Request-Id"); a.status != 200 || got != fmt.Sprint("n", i) {
 			t.Fatalf("answer %d is %d to %s", i, a.status, got)
 		}
+	}
+}
+
+// TestALaneClosesWhatFasthttpHasServed: to fasthttp the connection seemed to end when it
+// rested. An answer that says so, or that cannot be sent, ends it all the same.
+func TestALaneClosesWhatFasthttpHasServed(t *testing.T) {
+	e := &slow{newBook(), make(chan struct{}), make(chan struct{})}
+	s := newSite(t, func(o *Options) { o.Executor = e })
+	client, err := s.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	in := bufio.NewReader(client)
+	asked, _ := http.NewRequest("GET", "http://x/", nil)
+	io.WriteString(client, "GET /v1/accounts?limit=1 HTTP/1.1\r\nHost: x\r\n\r\n") // not for a lane
+	resp, err := http.ReadResponse(in, asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readAnswer(t, resp)
+	body := `{"source":"alice","amount":"1","currency":"USD"}`
+	fmt.Fprintf(client, "POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	<-e.entered
+	s.server.leaving.Store(true)
+	close(e.release)
+	if resp, err = http.ReadResponse(in, asked); err != nil {
+		t.Fatal(err)
+	}
+	if readAnswer(t, resp); !resp.Close {
+		t.Error("the answer does not say that the connection ends")
+	}
+	client.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil {
+		t.Errorf("behind the last answer the client read %q, %v", rest, err)
 	}
 }
 

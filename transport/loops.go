@@ -46,7 +46,7 @@ func (l *loops) take(c *conn) bool {
 	c.Conn, c.looped, c.server = looped, looped, l.server
 	if looped.Start(l.server.opts.ReadTimeout, c.input, c.gone) != nil {
 		looped.Close()
-		c.gone()
+		looped.Rest()
 	}
 	return true
 }
@@ -84,12 +84,11 @@ func (s *Server) startLoops(n int) []*eventloop.Loop {
 }
 
 // close closes the watched connections as they get idle, and then ends the loops. It
-// returns ctx's error if it is done first.
+// returns ctx's error if that is done first.
 func (l *loops) close(ctx context.Context) error {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	started := l.started
-	l.started = []*eventloop.Loop{}
-	l.mu.Unlock()
 	poll := time.NewTicker(leavePoll)
 	defer poll.Stop()
 	for {
@@ -108,6 +107,7 @@ func (l *loops) close(ctx context.Context) error {
 	for _, loop := range started {
 		loop.Close()
 	}
+	l.started = []*eventloop.Loop{}
 	return nil
 }
 
@@ -118,8 +118,8 @@ var errRests = errors.New("the connection rests")
 // request, on a goroutine that may block.
 func (s *Server) serveApart(c *conn) {
 	c.idle = false
-	c.rested.Store(false)
 	_ = s.http.ServeConn(c) // an error is about what the client did
+	c.rested.Store(false)
 	c.looped.Rest()
 }
 

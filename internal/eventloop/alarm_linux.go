@@ -32,7 +32,7 @@ func (a *alarm) set(t time.Time) {
 		a.struck.Store(false)
 	}
 	if next := a.next.Load(); at != 0 && (next == 0 || at < next) {
-		a.wind(at)
+		a.wind()
 	}
 }
 
@@ -42,11 +42,12 @@ func (a *alarm) passed() bool {
 	return at != 0 && time.Now().UnixNano() >= at
 }
 
-// wind sets the timer to go off at at.
-func (a *alarm) wind(at int64) {
+// wind sets the timer to go off at the deadline.
+func (a *alarm) wind() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.stopped {
+	at := a.at.Load()
+	if a.stopped || at == 0 {
 		return
 	}
 	a.next.Store(at)
@@ -63,10 +64,13 @@ func (a *alarm) wake() {
 	a.next.Store(0)
 	if a.passed() {
 		a.struck.Store(true)
-		a.ring()
-	} else if at := a.at.Load(); at != 0 {
-		a.wind(at)
+		if a.passed() {
+			a.ring()
+			return
+		}
+		a.struck.Store(false) // it was moved meanwhile
 	}
+	a.wind()
 }
 
 // stop ends the alarm for good.

@@ -23,6 +23,7 @@ type Conn struct {
 	loop          *Loop
 	fd            int
 	number        int32
+	life          int32 // of the number: which of its connections this is
 	local, remote net.Addr
 
 	input  func(data []byte) Next
@@ -54,7 +55,8 @@ const (
 
 // Start has the connection watched, with input for what its client sends, and ended
 // to be called once it is closed. It calls input if there is something already. The
-// connection is closed when patience passes without anything from its client.
+// connection is closed when patience passes without anything from its client. After an
+// error the caller still owns it, and is to Close it and then to call Rest.
 func (c *Conn) Start(patience time.Duration, input func(data []byte) Next, ended func()) error {
 	c.input, c.ended, c.patience = input, ended, patience
 	c.resting.ring = func() { c.closeIdle(true) }
@@ -74,15 +76,17 @@ func (c *Conn) SetPatience(d time.Duration) { c.patience = d }
 // Rest says that what made the connection busy is done. If it was closed, this is
 // when its socket goes. If its client has sent something since, Rest serves that.
 func (c *Conn) Rest() {
+	c.beginPatience()
 	if c.drained && !c.closed.Load() && !c.hungUp.Load() && len(c.unread) == 0 && c.pause() {
 		return
 	}
 	c.serve()
 }
 
+func (c *Conn) beginPatience() { c.resting.set(time.Now().Add(c.patience)) }
+
 // pause makes the connection idle, unless there was a signal, which it takes.
 func (c *Conn) pause() bool {
-	c.resting.set(time.Now().Add(c.patience))
 	if c.state.CompareAndSwap(busy, idle) {
 		return true // from here on it may be somebody else's
 	}
@@ -103,6 +107,7 @@ func (c *Conn) serve() {
 			if c.input(buf[:n]) == Busy {
 				return
 			}
+			c.beginPatience()
 			if !c.drained || c.hungUp.Load() {
 				continue
 			}
@@ -122,7 +127,9 @@ func (c *Conn) serve() {
 func (c *Conn) receive(p []byte) (n int, err syscall.Errno) {
 	if len(c.unread) > 0 {
 		n = copy(p, c.unread)
-		c.unread = c.unread[n:]
+		if c.unread = c.unread[n:]; len(c.unread) == 0 {
+			c.unread = nil // an idle connection keeps no memory
+		}
 		return n, 0
 	}
 	for {
@@ -189,15 +196,12 @@ func (c *Conn) Pending() bool {
 	if c.drained && c.state.Load() != signaled {
 		return false
 	}
-	var one [1]byte
-	for {
-		n, err := peek(c.fd, one[:])
-		if err == syscall.EINTR {
-			continue
-		}
-		c.drained = n == 0 && err == syscall.EAGAIN
-		return !c.drained
+	var some [512]byte
+	n, err := c.receive(some[:])
+	if n > 0 {
+		c.unread = append(c.unread, some[:n]...)
 	}
+	return n > 0 || err != syscall.EAGAIN
 }
 
 // Read implements net.Conn.

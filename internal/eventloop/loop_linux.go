@@ -18,6 +18,7 @@ type Loop struct {
 	mu     sync.Mutex
 	conns  []*Conn // by number; nil where one has ended
 	free   []int32 // numbers without a connection
+	lives  int32   // connections that were given a number
 	closed bool
 }
 
@@ -53,7 +54,7 @@ func Start(before, after func()) (*Loop, error) {
 func (l *Loop) Close() {
 	l.mu.Lock()
 	closed := l.closed
-	l.closed = true
+	l.closed = true // from here on nothing is watched
 	l.mu.Unlock()
 	if closed {
 		return
@@ -130,6 +131,10 @@ const (
 // busy otherwise.
 func (l *Loop) watch(c *Conn) error {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return net.ErrClosed
+	}
 	if last := len(l.free) - 1; last >= 0 {
 		c.number = l.free[last]
 		l.free = l.free[:last]
@@ -137,21 +142,25 @@ func (l *Loop) watch(c *Conn) error {
 		c.number = int32(len(l.conns))
 		l.conns = append(l.conns, nil)
 	}
-	l.conns[c.number] = c
-	l.mu.Unlock()
-	event := syscall.EpollEvent{Events: watched, Fd: c.number}
+	l.lives++
+	c.life = l.lives
+	event := syscall.EpollEvent{Events: watched, Fd: c.number, Pad: c.life}
 	if err := syscall.EpollCtl(l.epoll, syscall.EPOLL_CTL_ADD, c.fd, &event); err != nil {
-		l.forget(c)
+		l.free = append(l.free, c.number)
 		return fmt.Errorf("epoll_ctl: %w", err)
 	}
+	l.conns[c.number] = c
 	return nil
 }
 
+// forget takes c's number back, if it has one.
 func (l *Loop) forget(c *Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conns[c.number] = nil
-	l.free = append(l.free, c.number)
+	if int(c.number) < len(l.conns) && l.conns[c.number] == c {
+		l.conns[c.number] = nil
+		l.free = append(l.free, c.number)
+	}
 }
 
 // run is the loop.
@@ -170,7 +179,7 @@ func (l *Loop) run() {
 				return
 			}
 			c := l.conns[e.Fd]
-			if c == nil { // it ended meanwhile
+			if c == nil || c.life != e.Pad { // it ended meanwhile
 				continue
 			}
 			if e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {

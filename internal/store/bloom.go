@@ -52,6 +52,9 @@ func (b *wordBlooms) beside(more ...[]uint64) wordBlooms {
 		copy(words, b.words[place*b.width:][:b.width])
 		for i, filter := range more {
 			if filter != nil {
+				if len(filter) != wide.places { // keys would be missed, and retries applied
+					panic("store: filters of different sizes side by side")
+				}
 				words[b.width+i] = filter[place]
 			}
 		}

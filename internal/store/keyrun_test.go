@@ -94,6 +94,30 @@ func TestKeysGroupRuns(t *testing.T) {
 	}
 }
 
+// TestKeysKeepGroupsOfDifferentSizes: once the oldest runs have expired, a restart finds
+// groups of several sizes that fill no stripe.
+func TestKeysKeepGroupsOfDifferentSizes(t *testing.T) {
+	const keys, expired, retention = 1000, 40, 1 << 20
+	o := KeyOptions{RunKeys: 4, Retention: retention, RunSpan: retention}
+	rows := newMemRows()
+	k := openTestKeys(t, rows, o, nil)
+	for seq := uint64(1); seq <= keys; seq++ {
+		insertKey(t, k, spread(seq), seq, ledger.Micros(seq))
+	}
+	settle(t, k)
+	k.Begin()
+	k.Drop(expired + retention)
+	if err := k.End(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTestKeys(t, rows, o, k.Meta())
+	for seq := uint64(expired + 1); seq <= keys; seq++ {
+		if got := candidatesOf(t, again, spread(seq)); !slices.Contains(got, seq) {
+			t.Fatalf("key %d is missed after a restart: %v", seq, got)
+		}
+	}
+}
+
 // groupOfEight returns rows with one full group, and the meta that goes with them.
 func groupOfEight(t *testing.T) (*memRows, []byte) {
 	rows := newMemRows()
