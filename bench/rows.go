@@ -28,9 +28,9 @@ const (
 	// of what the engine does without HTTP is higher.
 	batchHotGoal = 500_000
 	engineShare  = 0.8
-	// allocationsGoal is a little more than was measured last, 1.50 with 88 payments
+	// allocationsGoal is a little more than was measured last, 0.60 with 66 payments
 	// in an entry: it may fall, and not rise.
-	allocationsGoal = 1.6
+	allocationsGoal = 0.8
 	// stallGoal in milliseconds and residentGoal in bytes bound a sustained load.
 	stallGoal    = 250
 	residentGoal = 3 << 30
