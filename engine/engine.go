@@ -33,6 +33,8 @@ type Engine struct {
 	crowded     atomic.Bool // work was refused with hardly any room, and nothing became free since
 	doubts      doubts
 
+	proposing sync.Mutex // held to propose, so that entries go in the order of their stamps
+
 	wake     chan struct{} // capacity 1: a batch is due
 	pulsed   chan struct{} // capacity 1: a pulse has been applied
 	inFlight chan inFlight // in log order, to the completer
@@ -258,7 +260,7 @@ func (e *Engine) Release() {
 	due := e.due()
 	e.mu.Unlock()
 	if due {
-		e.signal()
+		e.proposeHere()
 	}
 }
 

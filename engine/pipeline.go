@@ -13,13 +13,15 @@ import (
 // is the bottleneck, and no request ever waits for a batch to fill.
 func (e *Engine) propose() {
 	defer e.done.Done()
-	defer close(e.inFlight)
 	pulse := time.NewTicker(e.opts.PulseEvery)
 	defer pulse.Stop()
 	for {
 		select {
 		case <-e.stop:
-			e.abandon()
+			e.proposing.Lock()
+			defer e.proposing.Unlock()
+			e.abandon() // and nothing more is taken
+			close(e.inFlight)
 			return
 		case <-pulse.C:
 			e.pulse()
@@ -27,12 +29,28 @@ func (e *Engine) propose() {
 			e.pulse()
 		case <-e.wake:
 		}
+		e.proposing.Lock()
 		for e.proposeNext() {
 		}
+		e.proposing.Unlock()
 	}
 }
 
-// proposeNext proposes the oldest batch, and reports whether it did.
+// proposeHere proposes what is due on the caller's goroutine: to hand it to another one
+// would take a lone client longer than all else but the fdatasync. If that one is at it
+// already, it is told to look again.
+func (e *Engine) proposeHere() {
+	if !e.proposing.TryLock() {
+		e.signal()
+		return
+	}
+	defer e.proposing.Unlock()
+	for e.proposeNext() {
+	}
+}
+
+// proposeNext proposes the oldest batch, and reports whether it did. The caller holds
+// proposing. It does not block: there is room for all that may be in flight.
 func (e *Engine) proposeNext() bool {
 	sent := e.opts.Now()
 	b := e.seal(ledger.Micros(sent.UnixMicro()))
@@ -145,7 +163,7 @@ func (e *Engine) landed() {
 	due := e.due()
 	e.mu.Unlock()
 	if due {
-		e.signal()
+		e.proposeHere()
 	}
 }
 

@@ -3,6 +3,7 @@ package eventloop
 import (
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"syscall"
 )
@@ -203,6 +204,9 @@ func (l *Loop) poll(events []syscall.EpollEvent) int {
 	if n := epollWait(l.epoll, events); n > 0 {
 		return n
 	}
+	// What the connections have set going gets this processor, instead of waking a
+	// thread that takes it away in the middle of the wait.
+	runtime.Gosched()
 	for {
 		n, err := syscall.EpollWait(l.epoll, events, -1)
 		if err == nil {
