@@ -234,11 +234,13 @@ func TestInputIsNeverCalledTwiceAtATime(t *testing.T) {
 // TestSlowReader: Write waits for a client that does not read, TryWrite does not.
 func TestSlowReader(t *testing.T) {
 	h := newHall(t)
-	const size = 32 << 20
+	const size = 32 << 20 // several times what sockets hold
+	stuck := make(chan struct{})
 	client, _ := h.connect(long, func(c *Conn, data []byte) Next {
 		go func() {
 			all := bytes.Repeat([]byte{'x'}, size)
 			n, err := c.TryWrite(all)
+			close(stuck)
 			if n == size || err != nil {
 				t.Errorf("the socket took %d bytes at once, %v", n, err)
 			}
@@ -251,6 +253,7 @@ func TestSlowReader(t *testing.T) {
 		return Busy
 	})
 	io.WriteString(client, "a")
+	<-stuck
 	if n, err := io.Copy(io.Discard, client); n != size || err != nil {
 		t.Errorf("the client read %d bytes, %v", n, err)
 	}
