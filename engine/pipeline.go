@@ -8,7 +8,7 @@ import (
 )
 
 // propose is the goroutine that seals batches, stamps them and hands them to the
-// log, at most MaxInFlight at a time. While one is in flight the open batch grows
+// log, at most MaxInFlight at a time, unless another one does so by proposeHere. While one is in flight the open batch grows
 // until it is worth another: that is what makes batches large exactly when the log
 // is the bottleneck, and no request ever waits for a batch to fill.
 func (e *Engine) propose() {

@@ -12,7 +12,7 @@ import (
 
 // lane is the memory in which requests of many connections are read and answered, one
 // after another: it stays in the processor's cache, where buffers of a connection's
-// own would not be (256 connections, one payment per request: half of the CPU).
+// own would not be. DESIGN.md, section 12, has what that gained.
 //
 // What a lane takes is a plain request that came whole, and that nothing but the log
 // keeps waiting. Its handler runs in two parts: up to where the outcome is awaited, on
